@@ -1,0 +1,217 @@
+"""Every setting of ``params.yaml``, typed and checked: one dataclass a stage, read once in its ``main``."""
+
+from dataclasses import field
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+
+from pipeline.console import UserError
+
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+Ratio = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+"""A name becomes part of file names and of DVC stage names."""
+FrameRange = Annotated[str, Field(pattern=r"^\d*:\d*$")]
+Layer = Annotated[str, Field(pattern=r"^relu(1_[12]|2_[12]|3_[123]|4_[123]|5_[123])$")]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Host:
+    """How politely one host is asked."""
+
+    delay_s: NonNegative
+    concurrency: Count
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Crawl:
+    """What ``index`` and ``fetch`` bring home."""
+
+    snapshot: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    sources: Annotated[tuple[Literal["sample"], ...], Field(min_length=1)]
+    per_class: Count
+    min_per_class: Count
+    max_error_ratio: Ratio
+    timeout_s: Positive
+    max_image_mb: Positive
+    user_agent: Annotated[str, Field(min_length=3)]
+    hosts: dict[str, Host]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if "default" not in self.hosts:
+            raise ValueError("hosts needs an entry named default")
+        if self.min_per_class > self.per_class:
+            raise ValueError("min_per_class is larger than per_class")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Prepare:
+    """Which images are accepted, and how they are split."""
+
+    min_side_px: Count
+    max_megapixels: Positive
+    short_side_px: Count
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=32)]
+    validation_ratio: Annotated[float, Field(gt=0, lt=1)]
+    test_ratio: Annotated[float, Field(gt=0, lt=1)]
+    seed: int
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.validation_ratio + self.test_ratio >= 1:
+            raise ValueError("validation_ratio and test_ratio leave nothing to train on")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Weights:
+    """Where the convolutions of VGG16 come from."""
+
+    source: Annotated[str, Field(min_length=1)]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Features:
+    """What the frozen trunk computes once."""
+
+    crop_px: Annotated[int, Field(ge=32, multiple_of=32)]
+    views: Count
+    dtype: Literal["float16", "float32"]
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Finetune:
+    """How block 5 and the head are trained."""
+
+    learning_rate: Positive
+    weight_decay: NonNegative
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    batch_size: Count
+    max_epochs: Count
+    patience_epochs: Count
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Evaluate:
+    """What the model card says."""
+
+    calibration_bins: Annotated[int, Field(ge=2)]
+    worst_images: Count
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Clip:
+    """A video and the part of it that is painted."""
+
+    source: Annotated[str, Field(min_length=1)]
+    frames: FrameRange
+    width_px: Annotated[int, Field(ge=64)]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Style:
+    """A picture whose style is taken."""
+
+    source: Annotated[str, Field(min_length=1)]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Flow:
+    """Optical flow (DIS) and the constants of its reliability (Ruder 2016, section 4)."""
+
+    finest_scale: Annotated[int, Field(ge=0, le=4)] = 0
+    gradient_descent_iterations: Count = 50
+    variational_refinement_iterations: Annotated[int, Field(ge=0)] = 10
+    consistency_ratio: NonNegative = 0.01
+    consistency_offset: NonNegative = 0.5
+    boundary_ratio: NonNegative = 0.01
+    boundary_offset: NonNegative = 0.002
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Job:
+    """One video: a clip painted in a style."""
+
+    clip: Name
+    style: Name
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Stylize:
+    """The optimisation. Losses live on the 0 to 255 scale of VGG's input, as in Ruder 2016."""
+
+    content_layers: Annotated[tuple[Layer, ...], Field(min_length=1)]
+    style_layers: Annotated[tuple[Layer, ...], Field(min_length=1)]
+    content_weight: NonNegative
+    style_weight: NonNegative
+    temporal_weight: NonNegative
+    tv_weight: NonNegative
+    first_frame_iterations: Count
+    next_frame_iterations: Count
+    stop_relative_change: NonNegative
+    stop_window: Count
+    seed: int
+    jobs: dict[Name, Job] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Measure:
+    """How steadiness is measured."""
+
+    long_interval_frames: Annotated[int, Field(ge=2)]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Params:
+    """The whole of ``params.yaml``."""
+
+    crawl: Crawl
+    prepare: Prepare
+    weights: Weights
+    features: Features
+    finetune: Finetune
+    evaluate: Evaluate
+    clips: dict[Name, Clip]
+    styles: dict[Name, Style]
+    flow: Flow
+    stylize: Stylize
+    measure: Measure
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name, job in self.stylize.jobs.items():
+            if job.clip not in self.clips:
+                raise ValueError(f"stylize.jobs.{name} names the clip {job.clip!r}, which is not under clips")
+            if job.style not in self.styles:
+                raise ValueError(f"stylize.jobs.{name} names the style {job.style!r}, which is not under styles")
+        return self
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and check ``path``.
+
+    Raises :class:`UserError` that names the parameter at fault.
+    """
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        raise UserError(f"{path} is not here; run this in the root of the project") from None
+    try:
+        return TypeAdapter(Params).validate_python(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise UserError(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}") from None

@@ -1,0 +1,151 @@
+"""The one network: VGG16 with a frozen trunk (blocks 1 to 4), a trained block 5, a small head and named taps.
+
+Images are RGB in [0, 1], shape (N, 3, H, W). The network itself works on the scale its weights were trained on,
+0 to 255 less the mean (Simonyan and Zisserman 2014), so losses on its taps have the magnitudes of the papers.
+"""
+
+import hashlib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Self
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from pipeline.console import UserError
+from pipeline.files import replacing
+
+MEAN_RGB = (123.68, 116.779, 103.939)
+CHANNELS = {1: (64, 2), 2: (128, 2), 3: (256, 3), 4: (512, 3), 5: (512, 3)}
+"""Block: output channels and number of convolutions."""
+CONVOLUTIONS = tuple(f"conv{block}_{i}" for block, (_, depth) in CHANNELS.items() for i in range(1, depth + 1))
+TRUNK_STRIDE_PX = 16
+"""Side of the square of pixels that one position of the trunk's output stands for."""
+
+
+class VGG16(nn.Module):
+    """VGG16 as a binary classifier: positive logits mean painting.
+
+    The head is the mean over positions of relu5_3, dropout, and one linear layer.
+    """
+
+    mean: Tensor
+
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__()
+        channels_in = 3
+        for block, (channels, depth) in CHANNELS.items():
+            for i in range(1, depth + 1):
+                self.add_module(f"conv{block}_{i}", nn.Conv2d(channels_in, channels, 3, padding=1))
+                channels_in = channels
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(channels_in, 1)
+        self.register_buffer("mean", torch.tensor(MEAN_RGB).view(3, 1, 1), persistent=False)
+
+    def preprocess(self, images: Tensor) -> Tensor:
+        """RGB in [0, 1] to the input of ``conv1_1``, in the precision of the weights."""
+        pixels = images * 255 - self.mean
+        return pixels.to(self.head.weight.dtype, memory_format=torch.channels_last)
+
+    def _block(self, block: int, x: Tensor) -> Tensor:
+        for i in range(1, CHANNELS[block][1] + 1):
+            x = torch.relu(self.get_submodule(f"conv{block}_{i}")(x))
+        return x
+
+    def trunk(self, images: Tensor) -> Tensor:
+        """Blocks 1 to 4 with their pooling: images (N, 3, H, W) to features (N, 512, H // 16, W // 16)."""
+        x = self.preprocess(images)
+        for block in range(1, 5):
+            x = torch.max_pool2d(self._block(block, x), 2)
+        return x
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Block 5 and the head: features (N, 512, h, w) to logits (N,)."""
+        pooled = self._block(5, features).mean(dim=(2, 3))
+        logits: Tensor = self.head(self.dropout(pooled))
+        return logits.squeeze(1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) to logits (N,)."""
+        return self.classify(self.trunk(images))
+
+    def taps(self, images: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
+        """Activations after the named layers, such as ``relu4_2``; nothing above the highest is computed."""
+        last = max(layers)
+        x = self.preprocess(images)
+        found: dict[str, Tensor] = {}
+        for block, (_, depth) in CHANNELS.items():
+            for i in range(1, depth + 1):
+                x = torch.relu(self.get_submodule(f"conv{block}_{i}")(x))
+                if (name := f"relu{block}_{i}") in layers:
+                    found[name] = x
+                if name == last:
+                    return found
+            x = torch.max_pool2d(x, 2)
+        raise ValueError(f"no such layer: {last}")
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """The parameters that fine-tuning changes: block 5 and the head."""
+        return {name: p for name, p in self.named_parameters() if name.startswith(("conv5_", "head."))}
+
+    def freeze_trunk(self) -> Self:
+        """Exclude blocks 1 to 4 from every gradient."""
+        trainable = self.trainable()
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(name in trainable)
+        return self
+
+
+def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """Hash of names, shapes and float32 values, whatever the file that carried them."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        values = tensors[name].detach().to("cpu", torch.float32).contiguous()
+        digest.update(f"{name}{list(values.shape)}".encode())
+        digest.update(values.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file, whole or not at all."""
+    with replacing(path) as temporary:
+        save_file(
+            {name: t.detach().to("cpu").contiguous() for name, t in tensors.items()}, temporary, metadata=dict(metadata)
+        )
+
+
+def load_network(weights: Path, model: Path | None = None, *, dropout: float = 0.0) -> VGG16:
+    """VGG16 from the convolutions in ``weights`` and, if given, the fine-tuned block 5 and head in ``model``.
+
+    Raises :class:`UserError` for a file that is missing, is not safetensors, or holds other tensors.
+    """
+    network = VGG16(dropout)
+    expected = {f"{name}.{kind}" for name in CONVOLUTIONS for kind in ("weight", "bias")}
+    tensors = _load(weights, expected)
+    if model is not None:
+        tensors |= _load(model, set(network.trainable()))
+    try:
+        network.load_state_dict(tensors, strict=False)
+    except RuntimeError:
+        raise UserError(f"{model or weights} holds tensors of other shapes than VGG16's") from None
+    return network.freeze_trunk().eval()
+
+
+def load_metadata(path: Path) -> dict[str, str]:
+    """What the writer of a safetensors file said about it."""
+    with safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
+
+
+def _load(path: Path, expected: set[str]) -> dict[str, Tensor]:
+    try:
+        tensors = load_file(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; `dvc repro` makes it") from None
+    except SafetensorError:
+        raise UserError(f"{path} is not a safetensors file; delete it and run `dvc repro`") from None
+    if set(tensors) != expected:
+        raise UserError(f"{path} does not hold the tensors of {'VGG16' if len(expected) > 20 else 'block 5 and head'}")
+    return tensors
