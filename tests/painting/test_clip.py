@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.painting.clip import Field, Frame, Motion, live_motion, paint_clip, work_folder
+from pipeline.painting.frame import Painter
+from pipeline.params import Stylize, load_params
+from pipeline.vgg import VGG16
+from tests.painting.test_frame import picture
+
+SIDE = 48
+
+
+def still(shift: int) -> Frame:
+    pixels = picture(0, SIDE).permute(1, 2, 0).mul(255).to(torch.uint8).numpy()
+    return np.ascontiguousarray(np.roll(pixels, shift, axis=1))
+
+
+@pytest.fixture
+def painter(network: VGG16, settings: Stylize) -> Painter:
+    return Painter(network, picture(1), settings, height_px=SIDE, width_px=SIDE, device=torch.device("cpu"))
+
+
+def pan(reliable: float) -> Motion:
+    """Everything moves one pixel to the right from frame to frame."""
+
+    def motion(index: int, previous: Frame, current: Frame) -> tuple[Field, Field]:
+        flow = np.zeros((SIDE, SIDE, 2), np.float32)
+        flow[..., 0] = -1
+        return flow, np.full((SIDE, SIDE), reliable, np.float32)
+
+    return motion
+
+
+def paint(painter: Painter, frames: int, motion: Motion | None, folder: Path) -> list[Frame]:
+    clip = (still(i) for i in range(frames))
+    return [frame for frame, _ in paint_clip(painter, clip, motion, folder, total=frames, name="test")]
+
+
+def change_along_the_pan(frames: list[Frame]) -> float:
+    pairs = zip(frames, frames[1:], strict=False)
+    return float(np.mean([np.abs(a[:, 4:-5].astype(float) - b[:, 5:-4].astype(float)).mean() for a, b in pairs]))
+
+
+def test_strokes_move_with_the_picture(painter: Painter, tmp_path: Path) -> None:
+    steady = paint(painter, 4, pan(1), tmp_path / "steady")
+    alone = paint(painter, 4, None, tmp_path / "alone")
+    assert change_along_the_pan(steady) < change_along_the_pan(alone) / 2
+
+
+def test_a_cut_begins_anew(painter: Painter, tmp_path: Path) -> None:
+    """Where nearly nothing can be relied on, the frame is painted as if it were the first."""
+    cut = paint(painter, 2, pan(0), tmp_path / "cut")
+    alone = paint(painter, 2, None, tmp_path / "alone")
+    np.testing.assert_array_equal(cut, alone)
+
+
+def test_a_stopped_run_goes_on_and_ends_the_same(painter: Painter, tmp_path: Path) -> None:
+    whole = paint(painter, 4, pan(1), tmp_path / "whole")
+    clip = (still(i) for i in range(4))
+    stopped = paint_clip(painter, clip, pan(1), tmp_path / "stopped", total=4, name="test")
+    next(stopped)
+    next(stopped)
+    stopped.close()  # type: ignore[attr-defined]
+    (tmp_path / "stopped" / ".frame-000002.0123.npz").write_bytes(b"half a frame")
+    finished = sorted((tmp_path / "stopped").glob("frame-*.npz"))
+    times = [path.stat().st_mtime_ns for path in finished]
+    np.testing.assert_array_equal(whole, paint(painter, 4, pan(1), tmp_path / "stopped"))
+    assert len(finished) == 2
+    assert times == [path.stat().st_mtime_ns for path in finished]
+
+
+def test_frames_are_not_taken_for_those_of_other_inputs(tmp_path: Path, settings: Stylize) -> None:
+    clip, style = tmp_path / "clip", tmp_path / "style"
+    clip.write_bytes(b"a")
+    style.write_bytes(b"b")
+    folder = work_folder(tmp_path, [clip, style], settings)
+    assert folder == work_folder(tmp_path, [clip, style], settings)
+    assert folder != work_folder(tmp_path, [style, clip], settings)
+    assert folder != work_folder(tmp_path, [clip, style], settings, "0:5")
+
+
+def test_live_motion_finds_a_pan() -> None:
+    flow, reliable = live_motion(load_params(Path(__file__).parents[2] / "params.yaml").flow)(1, still(0), still(2))
+    assert np.median(flow[..., 0]) == pytest.approx(-2, abs=0.2)
+    assert np.median(flow[..., 1]) == pytest.approx(0, abs=0.2)
+    assert reliable.mean() > 0.5

@@ -1,0 +1,81 @@
+import copy
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor
+
+from pipeline.console import UserError
+from pipeline.painting.frame import Painter
+from pipeline.painting.losses import Neighbour
+from pipeline.params import Stylize
+from pipeline.vgg import VGG16
+
+CPU = torch.device("cpu")
+
+
+def picture(seed: int, side: int = 48) -> Tensor:
+    """Smooth noise, (3, side, side)."""
+    noise = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.interpolate(noise, size=(side, side), mode="bicubic")[0].clamp(0, 1)
+
+
+def painter(network: VGG16, settings: Stylize) -> Painter:
+    return Painter(network, picture(1, 64), settings, height_px=48, width_px=48, device=CPU)
+
+
+def test_painting_lowers_the_loss(network: VGG16, settings: Stylize) -> None:
+    content = picture(0)
+    paint = painter(network, settings)
+    before = paint.losses(content, content)
+    painted = paint.paint(content, start=content, iterations=8)
+    after = paint.losses(painted.image, content)
+    assert float(after.total) < 0.7 * float(before.total)
+    assert painted.iterations == 8
+    assert painted.image.shape == content.shape
+
+
+def test_another_block_5_gives_another_picture(network: VGG16, settings: Stylize) -> None:
+    other = copy.deepcopy(network)
+    other.conv5_1.weight.data.mul_(-1)  # type: ignore[union-attr, operator]
+    content = picture(0)
+    first, again, changed = (
+        painter(each, settings).paint(content, start=content, iterations=8).image for each in (network, network, other)
+    )
+    assert torch.equal(first, again)
+    assert (first - changed).abs().mean() > 1e-3
+
+
+def test_the_neighbour_holds_where_it_can_be_relied_on(network: VGG16, settings: Stylize) -> None:
+    content, neighbour = picture(0), picture(2)
+    reliability = torch.zeros(48, 48)
+    reliability[:, :24] = 1
+    strict = dataclasses.replace(settings, temporal_weight=1e6)
+    image = (
+        painter(network, strict)
+        .paint(content, start=content, neighbour=Neighbour(neighbour[None], reliability), iterations=40)
+        .image
+    )
+    difference = (image - neighbour).abs().mean(dim=0)
+    assert difference[:, :20].mean() < 0.02
+    assert difference[:, 28:].mean() > 0.1
+
+
+def test_the_style_is_resized_to_the_area_of_the_content(network: VGG16, settings: Stylize) -> None:
+    tile = picture(1, 48)
+    small, large = (
+        Painter(network, style, settings, height_px=48, width_px=48, device=CPU).grams["relu1_1"]
+        for style in (tile, torch.nn.functional.interpolate(tile[None], scale_factor=3, mode="bilinear")[0])
+    )
+    torch.testing.assert_close(small, large, rtol=0.1, atol=float(small.abs().max()) * 0.1)
+
+
+def test_weights_too_large_are_named(network: VGG16, settings: Stylize) -> None:
+    wild = dataclasses.replace(settings, style_weight=1e300)
+    with pytest.raises(UserError, match="lower the weights under stylize"):
+        painter(network, wild).paint(picture(0), start=picture(0), iterations=3)
+
+
+def test_a_tiny_picture_is_refused(network: VGG16, settings: Stylize) -> None:
+    with pytest.raises(UserError, match="each side needs 32"):
+        Painter(network, picture(1), settings, height_px=20, width_px=64, device=CPU)
