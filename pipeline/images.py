@@ -1,0 +1,191 @@
+"""Pictures: safe decoding of files from anywhere, resizing, perceptual hashes and contact sheets.
+
+Everything works on upright 8-bit RGB images in sRGB, which is what :func:`open_image` makes of any file or refuses.
+"""
+
+import io
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+import imagehash
+import numpy as np
+import torch
+from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from pipeline.console import UserError
+
+Reason = Literal[
+    "not-an-image",
+    "truncated",
+    "corrupt",
+    "decompression-bomb",
+    "too-small",
+    "too-long",
+    "animated",
+    "unsupported-mode",
+]
+
+MAX_MEGAPIXELS = 178
+"""What Pillow decodes at most."""
+
+MAX_SIDE_PX = 65_500
+"""What a JPEG holds at most."""
+
+_FORMATS = ("JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP")  # JPEG includes MPO
+_UNSUPPORTED_MODES = ("I", "F", "LAB")
+"""32-bit samples have no agreed white, and Pillow does not convert LAB."""
+_SRGB = ImageCms.createProfile("sRGB")
+_HASH_BITS = 64
+
+_PAPER, _CARD, _INK = "#fafafa", "#eeeeee", "#333333"
+
+
+class RejectedImage(Exception):  # noqa: N818, an outcome that is wanted rather than an error
+    """A file that is not taken: a stable ``reason`` for tables, and a ``detail`` for people."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+
+def open_image(source: Path | bytes, *, max_megapixels: float = MAX_MEGAPIXELS, min_side_px: int = 1) -> Image.Image:
+    """Decode a file, or its bytes, into an upright 8-bit RGB image in sRGB.
+
+    Size and number of frames are checked in the header, before anything is decoded. EXIF orientation and ICC profile
+    are applied (a broken one is ignored), transparency is composited on white, 16-bit grey is scaled, and CMYK
+    without a profile is converted plainly.
+
+    Raises :class:`RejectedImage`, whatever the bytes are, and ``OSError`` for a path that cannot be read.
+    """
+    data = source.read_bytes() if isinstance(source, Path) else source
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            _check_header(image, max_megapixels, min_side_px)
+            image.load()
+            return _upright_srgb(image)
+    except RejectedImage:
+        raise
+    except UnidentifiedImageError:
+        raise RejectedImage("not-an-image", f"starts with {data[:16]!r}" if data else "empty file") from None
+    except Image.DecompressionBombError as error:
+        raise RejectedImage("decompression-bomb", str(error)) from error
+    except Exception as error:  # a hostile file leads decoders to raise anything
+        truncated = isinstance(error, EOFError) or "truncated" in str(error).lower()
+        raise RejectedImage("truncated" if truncated else "corrupt", f"{type(error).__name__}: {error}") from error
+
+
+def load_rgb(path: Path) -> Image.Image:
+    """Decode a picture that a person named; raises :class:`UserError`."""
+    try:
+        return open_image(path, min_side_px=32)  # the network halves a picture four times before its last block
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); give the path of a picture") from None
+    except RejectedImage as error:
+        raise UserError(
+            f"{path} cannot be used ({error.reason}: {error.detail}); give a JPEG, PNG, WebP, TIFF, GIF or BMP picture"
+        ) from None
+
+
+def _check_header(image: Image.Image, max_megapixels: float, min_side_px: int) -> None:
+    width_px, height_px = image.size
+    if width_px * height_px > max_megapixels * 1e6:
+        raise RejectedImage("decompression-bomb", f"{width_px} x {height_px}")
+    if min(image.size) < min_side_px:
+        raise RejectedImage("too-small", f"{width_px} x {height_px}")
+    if max(image.size) > MAX_SIDE_PX:
+        raise RejectedImage("too-long", f"{width_px} x {height_px}")
+    # The further frames of an MPO are previews or the second eye of a stereo camera.
+    if getattr(image, "is_animated", False) and image.format != "MPO":
+        raise RejectedImage("animated", f"{image.format} of several frames")
+
+
+def _upright_srgb(image: Image.Image) -> Image.Image:
+    profile = image.info.get("icc_profile")
+    with suppress(Exception):  # broken EXIF says nothing about the pixels
+        ImageOps.exif_transpose(image, in_place=True)
+    if image.mode.startswith("I;16"):
+        gray = np.asarray(image).astype(np.uint32)
+        image = Image.fromarray(((gray + 128) // 257).astype(np.uint8))
+    if image.mode in _UNSUPPORTED_MODES:
+        raise RejectedImage("unsupported-mode", image.mode)
+    alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+    if image.mode not in ("L", "RGB", "CMYK"):
+        image = image.convert("L" if image.mode in ("1", "LA") else "RGB")
+    if profile:
+        with suppress(Exception):  # a broken profile, or one of another colour space, is as good as none
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            image = ImageCms.profileToProfile(image, source, _SRGB, outputMode="RGB") or image
+    image = image.convert("RGB")
+    if alpha is not None:
+        image = Image.composite(image, Image.new("RGB", image.size, "white"), alpha)
+    image.info = {}
+    return image
+
+
+def resize_short_side(image: Image.Image, short_side_px: int) -> Image.Image:
+    """Reduce to a short side of ``short_side_px``, keeping the shape; a smaller image is returned as it is."""
+    scale = short_side_px / min(image.size)
+    if scale >= 1:
+        return image
+    width_px, height_px = (round(side_px * scale) for side_px in image.size)
+    return image.resize((width_px, height_px), Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """An RGB image as float32 of shape (3, H, W) in [0, 1]."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous().float().div_(255)
+
+
+def to_image(tensor: Tensor) -> Image.Image:
+    """A float tensor of shape (3, H, W) as an RGB image; values outside [0, 1] are clipped."""
+    pixels = tensor.detach().float().clamp(0, 1).mul(255).round().to(torch.uint8)
+    return Image.fromarray(pixels.permute(1, 2, 0).contiguous().cpu().numpy())
+
+
+def perceptual_hash(image: Image.Image) -> str | None:
+    """The 64-bit DCT hash of ``imagehash.phash`` in hexadecimal; None for a picture too plain to have one.
+
+    A bit tells whether a low-frequency coefficient is above the median, so exactly half of them are set unless many
+    coefficients are equal. That happens to plain colours and smooth ramps, whose hashes would all be alike.
+    """
+    value = imagehash.phash(image)
+    return str(value) if int(value.hash.sum()) == _HASH_BITS // 2 else None
+
+
+def is_gray(image: Image.Image) -> bool:
+    """Whether an RGB image has no colour: channels at most 8 levels apart in 99% of a reduced copy's pixels."""
+    pixels = np.asarray(image.resize((64, 64), Image.Resampling.BOX))
+    return bool(np.quantile(np.ptp(pixels, axis=-1), 0.99) <= 8)
+
+
+def contact_sheet(tiles: Sequence[tuple[Image.Image, str]], columns: int, tile_px: int) -> Image.Image:
+    """Images with captions, row by row: each within a square card of ``tile_px``, its caption below."""
+    gap_px = max(4, tile_px // 16)
+    font_px = max(10, tile_px // 12)
+    font = ImageFont.load_default(size=font_px)
+    caption_px = round(1.6 * font_px)
+    rows = -(-len(tiles) // columns)
+    step_x_px, step_y_px = tile_px + gap_px, tile_px + caption_px + gap_px
+    sheet = Image.new("RGB", (columns * step_x_px + gap_px, rows * step_y_px + gap_px), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for index, (image, caption) in enumerate(tiles):
+        row, column = divmod(index, columns)
+        left, top = gap_px + column * step_x_px, gap_px + row * step_y_px
+        draw.rectangle((left, top, left + tile_px - 1, top + tile_px - 1), fill=_CARD)
+        fitted = ImageOps.contain(image, (tile_px, tile_px), Image.Resampling.LANCZOS)
+        sheet.paste(fitted, (left + (tile_px - fitted.width) // 2, top + (tile_px - fitted.height) // 2))
+        text = _shortened(caption, font, tile_px)
+        draw.text((left + tile_px / 2, top + tile_px + caption_px / 2), text, fill=_INK, font=font, anchor="mm")
+    return sheet
+
+
+def _shortened(caption: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width_px: int) -> str:
+    if font.getlength(caption) <= width_px:
+        return caption
+    kept = next((n for n in range(len(caption), 0, -1) if font.getlength(caption[:n] + "…") <= width_px), 0)
+    return caption[:kept].rstrip() + "…"

@@ -1,0 +1,235 @@
+"""Accept or reject every crawled image, and split the accepted ones.
+
+Reads ``data/index/manifest.jsonl`` and ``data/raw/``. Writes the accepted images, upright sRGB JPEGs of a limited size,
+to ``data/images/<source>/<label>/<id>.jpg``; ``data/prepare/accepted.csv`` and ``rejected.csv``, of which one or the
+other lists each image; ``data/metrics/prepare.json``; a contact sheet of each label to ``data/sheets/``.
+
+    python -m pipeline.stages.prepare
+"""
+
+import argparse
+import hashlib
+import json
+import logging
+import multiprocessing
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from pathlib import Path
+
+from PIL import Image
+
+from pipeline import images
+from pipeline.console import UserError, progress, run
+from pipeline.files import replacing
+from pipeline.params import Prepare, load_params
+from pipeline.splits import LABELS, SPLITS, Picture, Split, alike, assign_splits, find_duplicates, merge_groups
+from pipeline.tables import write_table
+
+MANIFEST = Path("data/index/manifest.jsonl")
+RAW = Path("data/raw")
+IMAGES = Path("data/images")
+ACCEPTED = Path("data/prepare/accepted.csv")
+REJECTED = Path("data/prepare/rejected.csv")
+METRICS = Path("data/metrics/prepare.json")
+SHEETS = Path("data/sheets")
+
+ACCEPTED_COLUMNS = ("path", "source", "label", "id", "group", "split", "width_px", "height_px", "is_gray", "phash")
+SHEET_IMAGES, SHEET_COLUMNS, SHEET_TILE_PX = 48, 8, 160
+SLOW_IMPORTS = ["imagehash", "pydantic", "scipy.fftpack", "scipy.sparse.csgraph", "torch"]
+"""Of the workers: done once for all of them."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A downloaded image that the manifest wants."""
+
+    path: str
+    source: str
+    label: str
+    id: str
+    group: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejection:
+    """A row of ``rejected.csv``; ``reason`` is one of :data:`pipeline.images.Reason`, duplicate or near-duplicate."""
+
+    path: str
+    source: str
+    label: str
+    id: str
+    reason: str
+    detail: str
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run the stage."""
+    argparse.ArgumentParser(prog="prepare", description=__doc__).parse_args(argv)
+    params = load_params().prepare
+    candidates, missing = find_candidates()
+    ACCEPTED.unlink(missing_ok=True)  # from here on it no longer describes data/images
+    outcomes = list(decode(candidates, params))
+    pictures = [outcome for outcome in outcomes if isinstance(outcome, Picture)]
+    rejections = [outcome for outcome in outcomes if isinstance(outcome, Rejection)]
+
+    near = alike(pictures, params.near_duplicate_bits)
+    groups = merge_groups(pictures, near)
+    for picture, kept in find_duplicates(pictures, near).items():
+        reason = "duplicate" if picture.sha256 == kept.sha256 else "near-duplicate"
+        rejections.append(_rejection(picture, picture.raw, reason, f"of {kept.raw}"))
+        del groups[picture]
+    splits = assign_splits(
+        groups, validation_ratio=params.validation_ratio, test_ratio=params.test_ratio, seed=params.seed
+    )
+
+    remove_all_but({Path(picture.path) for picture in groups})
+    for label in LABELS:
+        write_sheet(SHEETS / f"{label}.jpg", [picture for picture in groups if picture.label == label])
+    write_metrics(groups, splits, rejections, missing)
+    rejections.sort(key=lambda each: each.path)
+    write_table(REJECTED, [column.name for column in fields(Rejection)], map(asdict, rejections))
+    rows = (asdict(picture) | {"group": group, "split": splits[group]} for picture, group in groups.items())
+    write_table(ACCEPTED, ACCEPTED_COLUMNS, ({name: row[name] for name in ACCEPTED_COLUMNS} for row in rows))
+    reasons = Counter(each.reason for each in rejections)
+    summary = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items())) or "none"
+    log.info("accepted %d images in %d groups, rejected: %s", len(groups), len(splits), summary)
+
+
+def find_candidates() -> tuple[list[Candidate], int]:
+    """The images of the manifest that are in ``data/raw``, in the manifest's order, and how many are not."""
+    if not MANIFEST.exists():
+        raise UserError(f"{MANIFEST} is missing; `dvc repro` makes it")
+    files = {(*path.parts[-3:-1], path.stem): path for path in RAW.glob("*/*/[!.]*")}
+    candidates: list[Candidate] = []
+    missing = 0
+    with MANIFEST.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                entry = json.loads(line)
+                source, label, name, group = (str(entry[key]) for key in ("source", "label", "id", "group"))
+            except (ValueError, KeyError, TypeError):
+                raise UserError(
+                    f"line {number} of {MANIFEST} is not an image's record; delete it and run `dvc repro`"
+                ) from None
+            # Names in a manifest are not to be trusted: they only choose among the files found, and each file once.
+            if path := files.pop((source, label, name), None):
+                candidates.append(Candidate(path=str(path), source=source, label=label, id=name, group=group))
+            else:
+                missing += 1
+    if not candidates:
+        raise UserError(f"{RAW} has no image of {MANIFEST}; `dvc repro` fetches them")
+    return candidates, missing
+
+
+def decode(candidates: Sequence[Candidate], params: Prepare) -> Iterator[Picture | Rejection]:
+    """Decode ``candidates`` in parallel, in order. Only these small records come back: pixels go to ``data/images``."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(SLOW_IMPORTS)
+    with (
+        ProcessPoolExecutor(mp_context=context, initializer=_end_with_parent) as pool,
+        progress(total=len(candidates), unit="image", description="prepare") as bar,
+    ):
+        try:
+            for outcome in pool.map(partial(decode_one, params=params), candidates, chunksize=8):
+                bar.update()
+                yield outcome
+        except BrokenProcessPool:
+            raise UserError(
+                "a decoding process was killed, most likely for want of memory; lower prepare.max_megapixels"
+            ) from None
+
+
+def _end_with_parent() -> None:
+    """Start a watch over the parent: the workers of a killed stage would wait for work forever."""
+
+    def watch() -> None:
+        if parent := multiprocessing.parent_process():
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def decode_one(candidate: Candidate, params: Prepare) -> Picture | Rejection:
+    """Decode, reduce and write one image."""
+    data = Path(candidate.path).read_bytes()
+    try:
+        image = images.open_image(data, max_megapixels=params.max_megapixels, min_side_px=params.min_side_px)
+    except images.RejectedImage as error:
+        return _rejection(candidate, candidate.path, error.reason, error.detail)
+    reduced = images.resize_short_side(image, params.short_side_px)
+    path = IMAGES / candidate.source / candidate.label / f"{candidate.id}.jpg"
+    with replacing(path) as temporary:
+        reduced.save(temporary, "JPEG", quality=95, subsampling="4:4:4")
+    return Picture(
+        path=str(path),
+        source=candidate.source,
+        label=candidate.label,
+        id=candidate.id,
+        group=candidate.group,
+        width_px=reduced.width,
+        height_px=reduced.height,
+        is_gray=images.is_gray(reduced),
+        phash=images.perceptual_hash(reduced),
+        raw=candidate.path,
+        raw_pixels=image.width * image.height,
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
+
+
+def _rejection(image: Candidate | Picture, path: str, reason: str, detail: str) -> Rejection:
+    return Rejection(path=path, source=image.source, label=image.label, id=image.id, reason=reason, detail=detail)
+
+
+def remove_all_but(paths: set[Path]) -> None:
+    """Leave only ``paths`` in ``data/images``: not the duplicates, nor what an earlier run accepted."""
+    for path in IMAGES.rglob("*"):
+        if path.is_file() and path not in paths:
+            path.unlink()
+
+
+def write_sheet(path: Path, pictures: Iterable[Picture]) -> None:
+    """A sample of ``pictures``, drawn by a hash of their path, so that it changes little as pictures come and go."""
+    drawn = sorted(pictures, key=lambda picture: hashlib.sha256(picture.path.encode()).digest())[:SHEET_IMAGES]
+    tiles = []
+    for picture in sorted(drawn, key=lambda picture: picture.path):
+        with Image.open(picture.path) as image:
+            tiles.append((image.copy(), picture.id))
+    with replacing(path) as temporary:
+        images.contact_sheet(tiles, SHEET_COLUMNS, SHEET_TILE_PX).save(temporary, quality=90)
+
+
+def write_metrics(
+    groups: Mapping[Picture, str], splits: Mapping[str, Split], rejections: Sequence[Rejection], missing: int
+) -> None:
+    """What came of the images, as ``dvc metrics show`` and the report read it."""
+    strata = sorted({(picture.source, picture.label) for picture in groups})
+    counts = Counter((picture.source, picture.label, splits[group]) for picture, group in groups.items())
+    by_source: dict[str, dict[str, dict[str, int]]] = {}
+    for source, label in strata:
+        by_source.setdefault(source, {})[label] = {split: counts[source, label, split] for split in SPLITS}
+    gray = {label: [picture.is_gray for picture in groups if picture.label == label] for label in LABELS}
+    metrics = {
+        "accepted": len(groups),
+        "rejected": len(rejections),
+        "missing": missing,
+        "rejected_by_reason": dict(sorted(Counter(each.reason for each in rejections).items())),
+        "images": by_source,
+        "groups": len(splits),
+        "largest_group": max(Counter(groups.values()).values()),
+        "gray_share": {label: round(sum(flags) / len(flags), 4) for label, flags in gray.items()},
+    }
+    with replacing(METRICS) as temporary:
+        temporary.write_text(json.dumps(metrics, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    run(main)
