@@ -16,6 +16,7 @@ from pipeline.device import network_dtype, pick_device
 from pipeline.vgg import load_network
 
 NEEDED_DISK_GB = 5
+INDEX_COMMAND = (sys.executable, "-m", "pip", "index", "versions", "--disable-pip-version-check", "pip")
 INDEX_TIMEOUT_S = 20
 CODECS: tuple[tuple[str, Literal["r", "w"]], ...] = (("h264", "r"), ("libx264", "w"), ("aac", "r"))
 
@@ -93,9 +94,8 @@ def _model(weights: Path, model: Path) -> Check:
 
 
 def _network() -> Check:
-    command = [sys.executable, "-m", "pip", "index", "versions", "--disable-pip-version-check", "pip"]
     try:
-        subprocess.run(command, check=True, capture_output=True, timeout=INDEX_TIMEOUT_S)
+        subprocess.run(INDEX_COMMAND, check=True, capture_output=True, timeout=INDEX_TIMEOUT_S)
     except (subprocess.SubprocessError, OSError):
         return Check("limited", "network", "no package index in reach; weights and samples cannot be fetched")
     return Check("ok", "network", "the package index answers")

@@ -7,8 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+
+from pipeline.vgg import VGG16
+from tests.networks import SMALL, random_network
 
 ROOT = Path(__file__).parent.parent
+
+torch.set_num_threads(1)  # the networks here are small, and two threads wait for each other longer than they work
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +35,13 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(ROOT / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> VGG16:
+    """VGG16 with few channels and random weights; for the length of a test, every VGG16 has so few."""
+    monkeypatch.setattr("pipeline.vgg.CHANNELS", SMALL)
+    return random_network()
 
 
 @pytest.fixture

@@ -90,10 +90,9 @@ def paint_clip(
                 if motion is not None and last is not None:
                     flow, reliable = motion(index, last[0], frame)
                     if reliable.mean() >= CUT_RELIABILITY:
-                        start = carry(last[1], content, flow)
-                        neighbour = Neighbour(
-                            start[None].to(painter.device), torch.from_numpy(reliable).to(painter.device)
-                        )
+                        start = carry(last[1], content, flow, reliable)
+                        weights = torch.from_numpy(reliable).to(painter.device)
+                        neighbour = Neighbour(start[None].to(painter.device), weights)
                         iterations = settings.next_frame_iterations
                 began = time.perf_counter()
                 painted = painter.paint(content, start=start, neighbour=neighbour, iterations=iterations)
@@ -108,10 +107,14 @@ def paint_clip(
             yield tensor_to_frame(image), cost
 
 
-def carry(painted: Tensor, content: Tensor, flow: Field) -> Tensor:
-    """The last painted frame (3, H, W) along ``flow``; what comes from outside it is taken from ``content``."""
-    warped, outside = warp(painted, torch.from_numpy(flow), fill=(0, 0, 0))
-    return torch.where(outside, content, warped)
+def carry(painted: Tensor, content: Tensor, flow: Field, reliable: Field) -> Tensor:
+    """The last painted frame (3, H, W) along ``flow``, and ``content`` where that cannot be relied on.
+
+    Ruder 2016 starts from the warped frame everywhere; where something was uncovered, that leaves a ghost of what hid
+    it, since nothing but the content draws the image away from there.
+    """
+    warped, _ = warp(painted, torch.from_numpy(flow), fill=(0, 0, 0))
+    return torch.lerp(content, warped, torch.from_numpy(reliable))
 
 
 def frame_to_tensor(frame: Frame) -> Tensor:

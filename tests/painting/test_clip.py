@@ -1,3 +1,4 @@
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ def paint(painter: Painter, frames: int, motion: Motion | None, folder: Path) ->
 
 
 def change_along_the_pan(frames: list[Frame]) -> float:
-    pairs = zip(frames, frames[1:], strict=False)
+    pairs = itertools.pairwise(frames)
     return float(np.mean([np.abs(a[:, 4:-5].astype(float) - b[:, 5:-4].astype(float)).mean() for a, b in pairs]))
 
 

@@ -1,0 +1,63 @@
+"""Networks with random weights, and the little files that stages of the classifier start from."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from PIL import Image
+from torch import nn
+
+from pipeline.tables import write_table
+from pipeline.vgg import CHANNELS, CONVOLUTIONS, VGG16, save_tensors
+
+SMALL = {block: (8, depth) for block, (_, depth) in CHANNELS.items()}
+"""Blocks of few channels, to patch ``pipeline.vgg.CHANNELS`` with where the size of the network does not matter."""
+ACCEPTED_COLUMNS = ("path", "source", "label", "split")
+
+
+def random_network(seed: int = 0) -> VGG16:
+    """VGG16 whose activations neither vanish nor explode (He et al. 2015)."""
+    torch.manual_seed(seed)
+    network = VGG16()
+    for name, parameter in network.named_parameters():
+        if parameter.ndim == 4:
+            nn.init.kaiming_normal_(parameter)
+        elif name != "head.bias":
+            nn.init.normal_(parameter, std=0.1)
+    return network.eval()
+
+
+def write_random_weights(path: Path, seed: int = 0) -> VGG16:
+    """A file like ``vgg16.safetensors``; returns the network whose convolutions it holds."""
+    network = random_network(seed)
+    state = network.state_dict()
+    save_tensors(path, {name: state[name] for name in state if name.split(".")[0] in CONVOLUTIONS}, {})
+    return network
+
+
+def write_images(path: Path, splits: Mapping[str, int], side_px: int = 48) -> list[dict[str, str]]:
+    """Paintings (noise) and photographs (ramps), so many of each a split, and the table of them at ``path``."""
+    random = np.random.default_rng(0)
+    rows = []
+    for split, count in splits.items():
+        for index in range(2 * count):
+            label = ("painting", "photo")[index % 2]
+            ramp = np.linspace(0, random.integers(100, 250), side_px)[:, None, None] * np.ones((side_px, side_px, 3))
+            pixels = random.uniform(0, 255, ramp.shape) if label == "painting" else ramp
+            image = Path("data/images/sample") / label / f"{split}-{index}.png"
+            image.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels.astype(np.uint8)).save(image)
+            rows.append({"path": str(image), "source": "sample", "label": label, "split": split})
+    write_table(path, ACCEPTED_COLUMNS, rows)
+    return rows
+
+
+def set_params(changes: Mapping[str, object], path: Path = Path("params.yaml")) -> None:
+    """Change entries of ``params.yaml``, each named as ``stage.parameter``."""
+    params = yaml.safe_load(path.read_text())
+    for name, value in changes.items():
+        stage, parameter = name.split(".")
+        params[stage][parameter] = value
+    path.write_text(yaml.safe_dump(params))

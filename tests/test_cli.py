@@ -1,0 +1,120 @@
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from pipeline import cli
+from pipeline.check import check_machine
+from pipeline.console import UserError
+from pipeline.vgg import VGG16, save_tensors
+from pipeline.video import probe, read_frames, write_video
+from tests.networks import write_random_weights
+from tests.stages.test_measure import shifted, textured
+
+
+@pytest.fixture
+def project(workspace: Path, network: VGG16) -> Path:
+    """A project with weights, but no fine-tuned model; a photograph, a style and a clip."""
+    write_random_weights(cli.WEIGHTS)
+    Image.fromarray(textured(0)).save("photo.jpg")
+    Image.fromarray(textured(1)).save("style.png")
+    write_video(Path("clip.mp4"), [shifted(textured(0), i) for i in range(5)], Fraction(12), crf=8)
+    return workspace
+
+
+def paint(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
+
+
+def finetuned(network: VGG16) -> None:
+    save_tensors(cli.MODEL, network.trainable(), {"crop_px": "64"})
+
+
+def test_an_image_is_painted_with_plain_vgg16_and_that_is_said(project: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    arguments = "image photo.jpg --style style.png --output out.png --width 80 --iterations 4".split()
+    assert paint(*arguments).exit_code == 0
+    assert "plain VGG16" in caplog.text
+    painted = Image.open("out.png")
+    assert painted.size == (80, 53)
+    assert np.abs(np.asarray(painted, float) - np.asarray(Image.open("photo.jpg").resize((80, 53)), float)).mean() > 1
+
+
+def test_a_part_of_a_video_is_painted(project: Path) -> None:
+    arguments = "video clip.mp4 --style style.png --output out.mp4 --width 64 --frames 1:3".split()
+    assert paint(*arguments).exit_code == 0
+    info = probe(Path("out.mp4"))
+    assert (info.width_px, info.frame_rate) == (64, Fraction(12))
+    assert len(list(read_frames(Path("out.mp4")))) == 2
+    assert not list(project.glob(".out.frames*"))
+
+
+def test_without_the_temporal_constraint_the_video_differs(project: Path) -> None:
+    common = "video clip.mp4 --style style.png --width 64 --frames 0:2 --output".split()
+    paint(*common, "steady.mp4")
+    paint(*common, "alone.mp4", "--no-temporal")
+    steady, alone = (list(read_frames(Path(name))) for name in ("steady.mp4", "alone.mp4"))
+    assert not np.array_equal(steady[1], alone[1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("image photo.jpg --style style.png --output out.txt", r"--output out\.txt should end in"),
+        ("image photo.jpg --style style.png --output no/out.png", "there is no folder no"),
+        ("image none.jpg --style style.png --output out.png", r"none\.jpg cannot be read"),
+        ("image photo.jpg --style clip.mp4 --output out.png", r"clip\.mp4 cannot be used"),
+        ("video photo.jpg --style style.png --output out.mp4", r"photo\.jpg"),
+        ("video clip.mp4 --style style.png --output out.mp4 --frames 5:2", "frames '5:2'"),
+        ("video clip.mp4 --style style.png --output out.mp4 --frames 50:60", r"clip\.mp4 has 5 frames"),
+        ("classify photo.jpg", "train it with `dvc repro finetune`"),
+    ],
+)
+def test_mistakes_are_named(project: Path, arguments: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        paint(*arguments.split())
+
+
+def test_pictures_are_classified(project: Path, network: VGG16) -> None:
+    finetuned(network)
+    folder = Path("folder")
+    folder.mkdir()
+    Image.fromarray(textured(2)).save(folder / "a.png")
+    (folder / "notes.txt").write_text("no picture")
+    result = paint("classify", "--json", "folder", "photo.jpg")
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [answer["path"] for answer in answers] == ["folder/a.png", "photo.jpg"]
+    for answer in answers:
+        assert answer["label"] in ("painting", "photo")
+        assert 0.5 <= answer["probability"] <= 1
+
+
+def test_one_broken_picture_does_not_stop_the_others(project: Path, network: VGG16) -> None:
+    finetuned(network)
+    Path("broken.jpg").write_bytes(b"<html>")
+    runner = CliRunner()
+    result = runner.invoke(cli.app, ["classify", "broken.jpg", "photo.jpg"])
+    assert isinstance(result.exception, UserError)
+    assert "1 of the pictures could not be read" in str(result.exception)
+    assert "photo.jpg" in result.stdout
+
+
+def test_check_tells_what_is_missing_and_what_to_do(
+    project: Path, network: VGG16, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.check.INDEX_COMMAND", ("false",))
+    checks = {check.name: check for check in check_machine(cli.WEIGHTS, cli.MODEL)}
+    assert checks["weights"].state == "ok"
+    assert checks["model"].state == "limited"
+    assert "dvc repro finetune" in checks["model"].finding
+    assert checks["codecs"].state == "ok"
+    assert checks["network"].state == "limited"
+    cli.MODEL.parent.mkdir(parents=True)
+    cli.MODEL.write_bytes(b"\x80\x04pickle")
+    checks = {check.name: check for check in check_machine(cli.WEIGHTS, cli.MODEL)}
+    assert checks["model"].state == "missing"
+    assert "not a safetensors file" in checks["model"].finding

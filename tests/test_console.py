@@ -1,0 +1,31 @@
+import logging
+import subprocess
+import sys
+
+import pytest
+
+from pipeline.console import UserError, progress, run
+
+
+def fail(argv: object) -> None:
+    raise UserError("params.yaml: finetune.epochs should be a number")
+
+
+def test_a_mistake_ends_with_one_line_and_status_1() -> None:
+    code = "from pipeline.console import run; from tests.test_console import fail; run(fail)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr == "error: params.yaml: finetune.epochs should be a number\n"
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
+    with pytest.raises(ZeroDivisionError):
+        run(lambda argv: 1 / 0)  # type: ignore[arg-type]
+
+
+def test_progress_in_a_log_has_count_and_time(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress(total=3, unit="frame", description="paint") as bar:
+        bar.update(3)
+    assert "paint: 100%" in (text := capsys.readouterr().err)
+    assert "3/3" in text

@@ -1,0 +1,50 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.console import UserError
+from pipeline.params import default_params, load_params
+
+
+def edit(workspace: Path, section: str, key: str, value: object) -> None:
+    path = workspace / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    params[section][key] = value
+    path.write_text(yaml.safe_dump(params))
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        ("finetune", "learning_rate", -1, "finetune.learning_rate: Input should be greater than 0"),
+        ("finetune", "learning_rate", float("nan"), "finetune.learning_rate"),
+        ("finetune", "learnin_rate", 1, "finetune.learnin_rate"),
+        ("crawl", "snapshot", "yesterday", "crawl.snapshot"),
+        ("crawl", "min_per_class", 10**6, "crawl: min_per_class is larger than per_class"),
+        ("features", "crop_px", 100, "features.crop_px"),
+        ("stylize", "content_layers", ["relu9_9"], "stylize.content_layers.0"),
+        ("stylize", "jobs", {"a": {"clip": "none", "style": "expressionist"}}, "stylize.jobs.a names the clip 'none'"),
+        ("stylize", "jobs", {"../a": {"clip": "street", "style": "expressionist"}}, "stylize.jobs"),
+        ("clips", "street", {"source": "a.mp4", "frames": "1-2", "width_px": 100}, "clips.street.frames"),
+    ],
+)
+def test_a_mistake_is_named(workspace: Path, section: str, key: str, value: object, message: str) -> None:
+    edit(workspace, section, key, value)
+    with pytest.raises(UserError) as error:
+        load_params()
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_not_yaml_is_named(workspace: Path) -> None:
+    (workspace / "params.yaml").write_text("crawl: [")
+    with pytest.raises(UserError, match=r"params\.yaml is not YAML"):
+        load_params()
+
+
+def test_elsewhere_the_settings_are_those_of_the_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="run this in the root of the project"):
+        load_params()
+    assert default_params().stylize.style_layers
