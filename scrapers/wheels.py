@@ -59,16 +59,8 @@ def _download(wheel: Wheel, folder: Path) -> Path:
     command += ["--disable-pip-version-check", "--require-hashes", "--requirement", str(requirements)]
     command += ["--dest", str(folder)]
     if wheel.platform != "any":
-        command += [
-            "--platform",
-            wheel.platform,
-            "--python-version",
-            "3.11",
-            "--implementation",
-            "cp",
-            "--abi",
-            "cp311",
-        ]
+        command += ["--platform", wheel.platform, "--python-version", "3.11"]
+        command += ["--implementation", "cp", "--abi", "cp311"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         reason = next((line for line in result.stderr.splitlines() if line.startswith("ERROR")), "pip failed")

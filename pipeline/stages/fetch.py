@@ -1,0 +1,123 @@
+"""Download the images of the manifest.
+
+Reads ``data/index/manifest.jsonl``; writes ``data/raw/SOURCE/LABEL/ID.EXT`` (the bytes as they came) with
+``data/raw/checksums.sha256``, the table ``data/fetch/images.csv`` and ``data/metrics/fetch.json``. Files that are there
+and intact are not asked for again, those that the manifest does not name are deleted; a run may be killed at any moment
+and run again. Run it with ``python -m pipeline.stages.fetch``.
+"""
+
+import argparse
+import csv
+import json
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import get_args
+
+from pipeline.console import UserError, progress, run
+from pipeline.crawling import crawl
+from pipeline.files import replacing
+from pipeline.params import Crawl, load_params
+from scrapers.files import Download, Store
+from scrapers.items import Label, ManifestError, Work, read_manifest
+from scrapers.spiders.images import ImagesSpider
+
+MANIFEST = Path("data/index/manifest.jsonl")
+RAW = Path("data/raw")
+TABLE = Path("data/fetch/images.csv")
+METRICS = Path("data/metrics/fetch.json")
+COLUMNS = ("source", "label", "id", "path", "status", "reason", "bytes", "sha256")
+
+log = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Bring ``data/raw`` to what the manifest says."""
+    parser = argparse.ArgumentParser(prog="fetch", description=__doc__)
+    parser.add_argument("--museum", metavar="URL", help="ask this open sample museum instead of opening one")
+    arguments = parser.parse_args(argv)
+    params = load_params().crawl
+    works = _manifest()
+    store = Store(RAW)
+    deleted = store.prune({work.path for work in works})
+    missing = [work for work in works if work.path not in store.checksums]
+    log.info("%d images wanted, %d here, %d deleted", len(works), len(works) - len(missing), deleted)
+    reasons = _download(missing, params, arguments.museum) if missing else {}
+    store = Store(RAW)
+    store.write_checksums()
+    failed = {work.path: reasons.get(work.path, "not-stored") for work in works if work.path not in store.checksums}
+    for reason, count in Counter(failed.values()).most_common():
+        log.warning("%d failed: %s", count, reason)
+    _write_table(works, store, failed)
+    _write_metrics(works, failed)
+    _check(works, failed, params)
+
+
+def _manifest() -> list[Work]:
+    try:
+        return read_manifest(MANIFEST)
+    except FileNotFoundError:
+        raise UserError(f"{MANIFEST} is not here; run python -m pipeline.stages.index first") from None
+    except ManifestError as error:
+        raise UserError(f"{error}; run python -m pipeline.stages.index again") from None
+
+
+def _download(works: Sequence[Work], params: Crawl, museum_address: str | None) -> dict[str, str]:
+    """Download the images of ``works``; the reason comes back for each path that failed."""
+    failed: dict[str, str] = {}
+    with progress(total=len(works), unit="image", description="fetch") as bar:
+
+        def collect(item: Download) -> None:
+            if item.reason:
+                failed[item.work.path] = item.reason
+                bar.set_postfix(failed=len(failed), refresh=False)
+            bar.update()
+
+        spiders = [(ImagesSpider, {"works": works})]
+        crawl(spiders, params, collect, settings={"FILES_STORE": str(RAW)}, museum_address=museum_address)
+    return failed
+
+
+def _write_table(works: Sequence[Work], store: Store, failed: Mapping[str, str]) -> None:
+    with replacing(TABLE) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(COLUMNS)
+        for work in works:
+            if work.path in failed:
+                state: tuple[object, ...] = ("failed", failed[work.path], "", "")
+            else:
+                state = ("ok", "", (RAW / work.path).stat().st_size, store.checksums[work.path])
+            table.writerow([*work.key, work.path, *state])
+
+
+def _write_metrics(works: Sequence[Work], failed: Mapping[str, str]) -> None:
+    have = Counter(work.label for work in works if work.path not in failed)
+    metrics = {
+        "wanted": len(works),
+        "have": {label: have[label] for label in get_args(Label)},
+        "failed": len(failed),
+        "failed_by_reason": dict(sorted(Counter(failed.values()).items())),
+    }
+    with replacing(METRICS) as temporary:
+        temporary.write_text(json.dumps(metrics, indent=2) + "\n")
+
+
+def _check(works: Sequence[Work], failed: Mapping[str, str], params: Crawl) -> None:
+    if len(failed) > params.max_error_ratio * len(works):
+        reasons = ", ".join(f"{reason} {count}" for reason, count in Counter(failed.values()).most_common(3))
+        raise UserError(
+            f"{len(failed)} of {len(works)} images could not be had ({reasons}), more than crawl.max_error_ratio = "
+            f"{params.max_error_ratio} allows; {TABLE} lists them, and a second run asks only for these"
+        )
+    for label in get_args(Label):
+        have = sum(work.label == label and work.path not in failed for work in works)
+        if have < params.min_per_class:
+            raise UserError(
+                f"{have} images of class {label} are here, fewer than crawl.min_per_class = {params.min_per_class}; "
+                f"{TABLE} tells why"
+            )
+
+
+if __name__ == "__main__":
+    run(main)

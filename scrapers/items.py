@@ -1,0 +1,75 @@
+"""What spiders bring home: works of art that a museum describes, and the manifest of them."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+Label = Literal["painting", "photo"]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}$")]
+"""Becomes part of a file's name: no separator, no leading dot."""
+Text = Annotated[str, Field(min_length=1, max_length=500)]
+Url = Annotated[str, Field(pattern=r"^https?://[^\s/]+\S*$", max_length=2000)]
+Pixels = Annotated[int, Field(ge=1, le=1_000_000)]
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".gif", ".tif", ".tiff", ".webp", ".bmp"})
+
+
+class ManifestError(Exception):
+    """A manifest that no crawl wrote."""
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(strict=True, extra="forbid"))
+class Work:
+    """A painting or photograph, in the manifest's order of keys. Raises :class:`ValueError` for a doubtful value."""
+
+    source: Name
+    id: Name
+    label: Label
+    group: Name
+    """Works of one group show the same thing and never cross a split."""
+    title: Text
+    creator: Text
+    licence: Text
+    licence_url: Url
+    page_url: Url
+    image_url: Url
+    width_px: Pixels
+    height_px: Pixels
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What tells it from every other work, and sorts the manifest."""
+        return self.source, self.label, self.id
+
+    @property
+    def path(self) -> str:
+        """Where its file is stored; known before the file is."""
+        suffix = PurePosixPath(urlsplit(self.image_url).path).suffix.lower()
+        return f"{self.source}/{self.label}/{self.id}{suffix if suffix in SUFFIXES else '.bin'}"
+
+
+def write_manifest(works: Iterable[Work], path: Path) -> None:
+    """Write one JSON object a line, sorted: the same works give the same bytes."""
+    lines = [json.dumps(asdict(work), ensure_ascii=False) + "\n" for work in sorted(works, key=lambda work: work.key)]
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def read_manifest(path: Path) -> list[Work]:
+    """Read what :func:`write_manifest` wrote. Raises :class:`ManifestError` that names the line at fault."""
+    works: dict[tuple[str, str, str], Work] = {}
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            work = TypeAdapter(Work).validate_json(line)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise ManifestError(f"{path}:{number}: {where}: {first['msg']}") from None
+        if works.setdefault(work.key, work) is not work:
+            raise ManifestError(f"{path}:{number}: {'/'.join(work.key)} is there twice")
+    return list(works.values())

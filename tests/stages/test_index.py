@@ -1,0 +1,84 @@
+"""The index stage against a museum on loopback."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.stages.index import MANIFEST
+from scrapers.items import read_manifest
+from scrapers.sample.server import record
+from tests.scrapers.small_museum import SmallHandler, small_museum
+from tests.stages.running import edit_crawl, error, run
+
+
+@pytest.fixture(autouse=True)
+def _few_works(workspace: Path) -> None:
+    edit_crawl(per_class=12, min_per_class=10)
+
+
+def test_manifest_is_sorted_and_the_same_every_time_and_a_larger_share_keeps_it() -> None:
+    with small_museum() as museum:
+        run("index", "--museum", museum.address)
+        first = MANIFEST.read_bytes()
+        run("index", "--museum", museum.address)
+        assert MANIFEST.read_bytes() == first
+        works = read_manifest(MANIFEST)
+        edit_crawl(per_class=14)
+        run("index", "--museum", museum.address)
+    assert [work.key for work in works] == sorted(work.key for work in works)
+    assert [sum(work.label == label for work in works) for label in ("painting", "photo")] == [12, 12]
+    assert {work.id for work in works} >= {"plate-expressionist", "plate-pointillist"}
+    more = read_manifest(MANIFEST)
+    assert len(more) == 28
+    assert all(work in more for work in works)
+    assert list(json.loads(first.splitlines()[0])) == [
+        *("source", "id", "label", "group", "title", "creator", "licence", "licence_url"),
+        *("page_url", "image_url", "width_px", "height_px"),
+    ]
+    assert str(museum.server_port).encode() not in first
+    assert museum.visits[0].target == "http://museum.localhost/robots.txt"
+    assert {visit.user_agent for visit in museum.visits} == {"paint-your-video/0.1 (+https://example.org/contact)"}
+    assert not museum.images_asked
+
+
+def test_badly_described_works_are_left_out_unless_they_are_many() -> None:
+    def hostile(handler: SmallHandler) -> None:
+        kind = "Photograph" if "Photograph" in handler.path else "Painting"
+        works: list[Any] = [record(work) for work in handler.server.by_type[kind]]
+        if kind == "Photograph":
+            works = [{"id": "../../etc/passwd"}, None, [], {"id": 7}, "\ud800", works[0], *works]
+        handler.send_bytes(json.dumps({"info": {"total": len(works)}, "data": works}).encode())
+
+    with small_museum() as museum:
+        museum.faults["/api/artworks/"] = hostile
+        edit_crawl(max_error_ratio=0.3)
+        run("index", "--museum", museum.address)
+        before = MANIFEST.read_bytes()
+        edit_crawl(max_error_ratio=0.15)
+        assert "6 of 30 works badly" in error("index", "--museum", museum.address)
+    assert MANIFEST.read_bytes() == before
+    assert sum(work.label == "photo" for work in read_manifest(MANIFEST)) == 12
+
+
+def test_dead_server_leaves_the_old_manifest() -> None:
+    MANIFEST.parent.mkdir(parents=True)
+    MANIFEST.write_text("the old one\n")
+    with small_museum() as museum:
+        address = museum.address
+    assert "did not answer" in error("index", "--museum", address)
+    assert MANIFEST.read_text() == "the old one\n"
+
+
+def test_page_of_a_wall_of_bots_ends_the_stage() -> None:
+    with small_museum() as museum:
+        museum.faults["/api/artworks/"] = lambda handler: handler.send_bytes(b"<html>Are you a robot?")
+        assert "did not answer as it should" in error("index", "--museum", museum.address)
+    assert not MANIFEST.exists()
+
+
+def test_class_under_its_floor_ends_the_stage() -> None:
+    with small_museum(per_class=9) as museum:
+        assert "crawl.min_per_class = 10" in error("index", "--museum", museum.address)
+    assert not MANIFEST.exists()
