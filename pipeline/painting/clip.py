@@ -32,6 +32,10 @@ CUT_RELIABILITY = 0.25
 """A frame that shares less than this of its area with the last one begins a new shot."""
 
 
+RIDGE = 1e-3
+"""Strength of the regularisation when colours are matched, in mean squares of the [0, 1] range."""
+
+
 @dataclass(frozen=True)
 class FrameCost:
     """What one frame took."""
@@ -108,13 +112,26 @@ def paint_clip(
 
 
 def carry(painted: Tensor, content: Tensor, flow: Field, reliable: Field) -> Tensor:
-    """The last painted frame (3, H, W) along ``flow``, and ``content`` where that cannot be relied on.
+    """The last painted frame (3, H, W) along ``flow`` and, where that cannot be relied on, recoloured ``content``.
 
     Ruder 2016 starts from the warped frame everywhere; where something was uncovered, that leaves a ghost of what hid
-    it, since nothing but the content draws the image away from there.
+    it. Content in its own colours would stay as it is: its content loss is nil, and the style is met elsewhere.
     """
     warped, _ = warp(painted, torch.from_numpy(flow), fill=(0, 0, 0))
-    return torch.lerp(content, warped, torch.from_numpy(reliable))
+    weights = torch.from_numpy(reliable)
+    return torch.lerp(recolour(content, warped, weights), warped, weights)
+
+
+def recolour(content: Tensor, painted: Tensor, weights: Tensor) -> Tensor:
+    """``content`` (3, H, W) under the affine map of colours that brings it nearest to ``painted``, weighted (H, W).
+
+    Ridge regression of the change of colour, so that colours the frame does not have elsewhere stay as they are.
+    """
+    inputs = torch.cat((content, torch.ones_like(content[:1]))).flatten(1)
+    weighted = weights.flatten() * inputs
+    normal = weighted @ inputs.T + RIDGE * weights.numel() * torch.eye(len(inputs))
+    change: Tensor = torch.linalg.solve(normal, weighted @ (painted - content).flatten(1).T)
+    return (content + (change.T @ inputs).reshape(content.shape)).clamp(0, 1)
 
 
 def frame_to_tensor(frame: Frame) -> Tensor:

@@ -4,8 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipeline.painting.clip import Field, Frame, Motion, live_motion, paint_clip, work_folder
+from pipeline.painting.clip import Field, Frame, Motion, live_motion, paint_clip, recolour, work_folder
 from pipeline.painting.frame import Painter
 from pipeline.params import Stylize, load_params
 from pipeline.vgg import VGG16
@@ -88,3 +90,20 @@ def test_live_motion_finds_a_pan() -> None:
     assert np.median(flow[..., 0]) == pytest.approx(-2, abs=0.2)
     assert np.median(flow[..., 1]) == pytest.approx(0, abs=0.2)
     assert reliable.mean() > 0.5
+
+
+def test_what_was_uncovered_gets_the_colours_of_the_painting() -> None:
+    """The painting swaps red and blue; the half that nothing is known of is painted alike."""
+    content = picture(0, SIDE)
+    painted = content.flip(0)
+    weights = torch.zeros(SIDE, SIDE)
+    weights[:, : SIDE // 2] = 1
+    assert (recolour(content, painted, weights) - painted).abs().mean() < 0.02
+    assert torch.equal(recolour(content, painted, torch.zeros(SIDE, SIDE)), content)
+
+
+@given(level=st.floats(0, 1), painted_level=st.floats(0, 1))
+def test_a_picture_of_one_colour_does_not_upset_the_colours(level: float, painted_level: float) -> None:
+    content = torch.full((3, 8, 8), level)
+    result = recolour(content, torch.full((3, 8, 8), painted_level), torch.ones(8, 8))
+    assert (result - painted_level).abs().max() < 0.05
