@@ -1,4 +1,6 @@
-"""Where the network runs, and in what precision."""
+"""Where the network runs, in what precision, and how many processes feed it."""
+
+import os
 
 import torch
 
@@ -15,3 +17,9 @@ def network_dtype(device: torch.device) -> torch.dtype:
     else:
         fast = bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
     return torch.bfloat16 if fast else torch.float32
+
+
+def loader_workers() -> int:
+    """Processes that read ahead of the network: one core is left for the main process."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(8, max(1, cores - 1))

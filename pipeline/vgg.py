@@ -28,15 +28,17 @@ TRUNK_STRIDE_PX = 16
 class VGG16(nn.Module):
     """VGG16 as a binary classifier: positive logits mean painting.
 
-    The head is the mean over positions of relu5_3, dropout, and one linear layer.
+    The head is the mean over positions of relu5_3, dropout, and one linear layer. With ``first_block=5`` the trunk is
+    left out, and :meth:`classify` takes features that were computed before.
     """
 
     mean: Tensor
 
-    def __init__(self, dropout: float = 0.0) -> None:
+    def __init__(self, dropout: float = 0.0, *, first_block: int = 1) -> None:
         super().__init__()
-        channels_in = 3
-        for block, (channels, depth) in CHANNELS.items():
+        channels_in = 3 if first_block == 1 else CHANNELS[first_block - 1][0]
+        for block in range(first_block, 6):
+            channels, depth = CHANNELS[block]
             for i in range(1, depth + 1):
                 self.add_module(f"conv{block}_{i}", nn.Conv2d(channels_in, channels, 3, padding=1))
                 channels_in = channels
@@ -47,11 +49,11 @@ class VGG16(nn.Module):
     def preprocess(self, images: Tensor) -> Tensor:
         """RGB in [0, 1] to the input of ``conv1_1``, in the precision of the weights."""
         pixels = images * 255 - self.mean
-        return pixels.to(self.head.weight.dtype, memory_format=torch.channels_last)
+        return pixels.to(self.get_parameter("conv1_1.weight").dtype, memory_format=torch.channels_last)
 
     def _block(self, block: int, x: Tensor) -> Tensor:
         for i in range(1, CHANNELS[block][1] + 1):
-            x = torch.relu(self.get_submodule(f"conv{block}_{i}")(x))
+            x = self.get_submodule(f"conv{block}_{i}")(x).relu_()
         return x
 
     def trunk(self, images: Tensor) -> Tensor:
@@ -63,7 +65,7 @@ class VGG16(nn.Module):
 
     def classify(self, features: Tensor) -> Tensor:
         """Block 5 and the head: features (N, 512, h, w) to logits (N,)."""
-        pooled = self._block(5, features).mean(dim=(2, 3))
+        pooled = self._block(5, features.to(self.head.weight.dtype)).mean(dim=(2, 3))
         logits: Tensor = self.head(self.dropout(pooled))
         return logits.squeeze(1)
 
@@ -78,7 +80,7 @@ class VGG16(nn.Module):
         found: dict[str, Tensor] = {}
         for block, (_, depth) in CHANNELS.items():
             for i in range(1, depth + 1):
-                x = torch.relu(self.get_submodule(f"conv{block}_{i}")(x))
+                x = self.get_submodule(f"conv{block}_{i}")(x).relu_()
                 if (name := f"relu{block}_{i}") in layers:
                     found[name] = x
                 if name == last:
@@ -89,6 +91,14 @@ class VGG16(nn.Module):
     def trainable(self) -> dict[str, nn.Parameter]:
         """The parameters that fine-tuning changes: block 5 and the head."""
         return {name: p for name, p in self.named_parameters() if name.startswith(("conv5_", "head."))}
+
+    def cast_trunk(self, dtype: torch.dtype) -> Self:
+        """Blocks 1 to 4 in ``dtype``; block 5 and the head stay in the precision they were trained in."""
+        trainable = self.trainable()
+        for name, parameter in self.named_parameters():
+            if name not in trainable:
+                parameter.data = parameter.data.to(dtype)
+        return self.to(memory_format=torch.channels_last)
 
     def freeze_trunk(self) -> Self:
         """Exclude blocks 1 to 4 from every gradient."""
