@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 
 class UserError(Exception):
@@ -22,7 +23,8 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         datefmt="%H:%M:%S",
     )
     try:
-        main(sys.argv[1:])
+        with logging_redirect_tqdm():
+            main(sys.argv[1:])
     except UserError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:

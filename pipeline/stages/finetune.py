@@ -26,7 +26,6 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch.utils.data import DataLoader, Subset
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from pipeline.classification import POSITIVE
 from pipeline.console import UserError, progress, run
@@ -163,7 +162,7 @@ def fit(module: Finetuner, rows: Rows, params: Params, finished: int) -> list[di
         deterministic="warn",
     )
     try:
-        with bar, logging_redirect_tqdm(), warnings.catch_warnings():
+        with bar, warnings.catch_warnings():
             # A run is resumed from the folder that Lightning would rather see empty; the other is Lightning's own.
             warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
             warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")

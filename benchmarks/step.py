@@ -1,0 +1,78 @@
+"""One step of the optimisation beside its floor: a bare forward and backward pass of the layers it uses.
+
+    python -m benchmarks.step --width 256 --height 108
+
+Prints seconds of each, taken in turn, their ratio, and the network's GFLOP/s. Random weights cost what trained ones do.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+
+from pipeline.device import network_dtype, pick_device
+from pipeline.painting.frame import Painter
+from pipeline.params import default_params
+from pipeline.vgg import CHANNELS, VGG16
+
+ROUNDS = 5
+STEPS = 10
+
+
+def main() -> None:
+    """Compare the two."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--width", type=int, default=256, help="of the frame, in pixels")
+    parser.add_argument("--height", type=int, default=108, help="of the frame, in pixels")
+    arguments = parser.parse_args()
+    shape = (3, arguments.height, arguments.width)
+    device = pick_device()
+    dtype = network_dtype(device)
+    network = VGG16().requires_grad_(False).to(memory_format=torch.channels_last).to(device, dtype)
+    network.mean = network.mean.float()
+    painter = Painter(
+        network, torch.rand(shape), default_params().stylize, height_px=shape[1], width_px=shape[2], device=device
+    )
+    image = torch.rand(shape)
+
+    def bare_passes() -> None:
+        for _ in range(STEPS):
+            pixels = image[None].to(device).requires_grad_()
+            taps = network.taps(pixels, painter.layers)
+            torch.autograd.backward([tap.sum() for tap in taps.values()])
+
+    def steps() -> None:
+        painter.paint(image, start=image, iterations=STEPS)
+
+    bare_passes()
+    rounds = [(timed(bare_passes), timed(steps)) for _ in range(ROUNDS)]
+    floor, taken = (median(times) / STEPS for times in zip(*rounds, strict=True))
+    gigaflops = 2 * flops(arguments.height, arguments.width, max(painter.layers)) / 1e9
+    print(f"{arguments.width} x {arguments.height} pixels, {str(dtype).removeprefix('torch.')} on {device}")
+    print(f"bare pass  {floor:.4f} s, {gigaflops / floor:.0f} GFLOP/s")
+    print(f"step       {taken:.4f} s, {taken / floor:.2f} of the bare pass")
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that ``work()`` takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def flops(height: int, width: int, last_layer: str) -> float:
+    """Operations of the convolutions up to ``last_layer`` in one forward pass; backward to the pixels takes as many."""
+    total, channels_in = 0, 3
+    for block, (channels, depth) in CHANNELS.items():
+        for i in range(1, depth + 1):
+            total += 2 * 9 * channels_in * channels * (height >> (block - 1)) * (width >> (block - 1))
+            channels_in = channels
+            if f"relu{block}_{i}" == last_layer:
+                return total
+    return total
+
+
+if __name__ == "__main__":
+    main()
