@@ -1,9 +1,9 @@
 """Paint one clip in the style of one picture, with the network that was fine-tuned.
 
 Reads ``data/clips/<clip>.mp4``, ``data/flow/<clip>/``, ``data/styles/<style>.png``, ``data/weights/vgg16.safetensors``
-and ``data/models/classifier.safetensors``; writes ``data/stylized/<job>.mp4`` and ``data/metrics/stylize/<job>.json``.
-With ``--alone`` every frame is painted on its own, which is what the measurement compares with, into
-``data/baseline/<job>.mp4``. A run that was stopped goes on at the first frame that was not finished.
+and ``data/models/classifier.safetensors``; writes ``data/stylized/<job>.mp4`` and ``data/metrics/stylized/<job>.json``.
+With ``--alone`` every frame is painted on its own, to compare with: ``data/baseline/<job>.mp4`` and
+``data/metrics/baseline/<job>.json``. A run that was stopped goes on at the first frame that was not finished.
 
     python -m pipeline.stages.stylize street-expressionist
 """

@@ -1,0 +1,214 @@
+"""Gather what a run has made on one page for a browser, and sum it up in Markdown.
+
+Reads the metrics, plots and tables of the other stages, ``data/index/manifest.jsonl``, the contact sheets, and for
+every job the clip, the style and both videos. Writes ``data/report/``, whole or not at all: ``index.html`` and what it
+shows, copied to ``media/``, so that the folder can be sent as it is; and ``report.md``, which fits a pull request.
+
+    python -m pipeline.stages.report
+"""
+
+import argparse
+import json
+import logging
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.charts import Chart, line_chart
+from pipeline.console import UserError, run
+from pipeline.params import Job, load_params
+from pipeline.rendering import render
+from pipeline.splits import LABELS
+from pipeline.tables import read_table
+from pipeline.video import VideoInfo, probe
+from scrapers.items import ManifestError, Work, read_manifest
+
+REPORT = Path("data/report")
+BUILD = Path("data/work/report")
+MANIFEST = Path("data/index/manifest.jsonl")
+ACCEPTED = Path("data/prepare/accepted.csv")
+PREDICTIONS = Path("data/evaluate/predictions.csv")
+PER_SOURCE = Path("data/evaluate/per_source.csv")
+METRICS = Path("data/metrics")
+PLOTS = Path("data/plots")
+SHEETS = {name: Path(f"data/sheets/{name}.jpg") for name in (*LABELS, "worst")}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Video:
+    """A job: where its files are in the report, what was measured and what it cost."""
+
+    name: str
+    job: Job
+    info: VideoInfo
+    clip: str
+    stylized: str
+    baseline: str
+    style: str
+    figures: dict[str, dict[str, float]]
+    costs: dict[str, dict[str, float]]
+    temporal: Chart
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run the stage."""
+    argparse.ArgumentParser(prog="report", description=__doc__).parse_args(argv)
+    params = load_params()
+    with replacing_folder(REPORT) as folder:
+        media = folder / "media"
+        media.mkdir()
+        works = find_works()
+        contents = {
+            "snapshot": params.crawl.snapshot,
+            "videos": [read_video(name, job, media) for name, job in params.stylize.jobs.items()],
+            "long_interval_frames": params.measure.long_interval_frames,
+            "sheets": {name: copy(path, media) for name, path in SHEETS.items() if path.exists()},
+            "licences": count_licences(works.values()),
+            "mistakes": find_mistakes(works),
+            "per_source": read_table(PER_SOURCE),
+            "confusion": Counter((row["actual"], row["predicted"]) for row in read_table(PLOTS / "confusion.csv")),
+            **{name: read_json(METRICS / f"{name}.json") for name in ("fetch", "prepare", "finetune", "classifier")},
+            **classifier_charts(),
+        }
+        for template, name in (("report.html", "index.html"), ("report.md", "report.md")):
+            (folder / name).write_text(render(template, contents), encoding="utf-8")
+    log.info("open %s", (REPORT / "index.html").resolve().as_uri())
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder that takes the place of ``path`` on success; what was there goes only then."""
+    shutil.rmtree(BUILD, ignore_errors=True)  # what a killed run left
+    new, old = BUILD / "new", BUILD / "old"
+    new.mkdir(parents=True)
+    try:
+        yield new
+        if path.exists():
+            path.rename(old)
+        new.rename(path)
+    finally:
+        shutil.rmtree(BUILD)
+
+
+def copy(path: Path, media: Path) -> str:
+    """Copy a file into the report, and return its address there."""
+    name = f"{path.parent.name}-{path.name}"
+    try:
+        shutil.copyfile(path, media / name)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; `dvc repro` makes it") from None
+    return f"{media.name}/{name}"
+
+
+def read_json(path: Path) -> Any:
+    """The contents of a metrics file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; `dvc repro` makes it") from None
+    except ValueError:
+        raise UserError(f"{path} is not JSON; delete it, and `dvc repro` makes it anew") from None
+
+
+def read_video(name: str, job: Job, media: Path) -> Video:
+    """All there is to say about one job; its files are copied."""
+    measured = read_json(METRICS / "video.json").get(name)
+    rows = [row for row in read_table(PLOTS / "temporal.csv") if row["job"] == name]
+    if not measured or not rows:
+        raise UserError(f"{METRICS / 'video.json'} says nothing of job {name}; run `dvc repro measure`")
+
+    def errors(kind: str) -> list[tuple[float, float]]:
+        return [(int(row["frame"]) + 1, float(row["warping_error"])) for row in rows if row["video"] == kind]
+
+    clip = Path(f"data/clips/{job.clip}.mp4")
+    return Video(
+        name=name,
+        job=job,
+        clip=copy(clip, media),
+        stylized=copy(Path(f"data/stylized/{name}.mp4"), media),
+        baseline=copy(Path(f"data/baseline/{name}.mp4"), media),
+        style=copy(Path(f"data/styles/{job.style}.png"), media),
+        info=probe(clip),
+        figures=measured,
+        costs={kind: read_json(METRICS / kind / f"{name}.json") for kind in ("stylized", "baseline")},
+        temporal=line_chart(
+            {"painted": errors("stylized"), "baseline": errors("baseline")},
+            x_label="frame",
+            y_label="warping error to the next frame",
+            y_shows=[0],
+        ),
+    )
+
+
+def find_works() -> dict[str, Work]:
+    """What the manifest says of each accepted image, by the image's path."""
+    accepted = read_table(ACCEPTED)
+    try:
+        works = {work.key: work for work in read_manifest(MANIFEST)}
+        return {row["path"]: works[row["source"], row["label"], row["id"]] for row in accepted}
+    except FileNotFoundError:
+        raise UserError(f"{MANIFEST} is missing; `dvc repro` makes it") from None
+    except ManifestError as error:
+        raise UserError(f"{error}; run `dvc repro -f index`") from None
+    except KeyError:
+        raise UserError(f"{ACCEPTED} has an image that {MANIFEST} does not; run `dvc repro`") from None
+
+
+def count_licences(works: Iterable[Work]) -> list[dict[str, object]]:
+    """How many works, and of how many creators, each source gave under each licence."""
+    creators: dict[tuple[str, str], list[str]] = {}
+    for work in works:
+        creators.setdefault((work.source, work.licence), []).append(work.creator)
+    return [
+        {"source": source, "licence": licence, "works": len(names), "creators": len(set(names))}
+        for (source, licence), names in sorted(creators.items())
+    ]
+
+
+def find_mistakes(works: Mapping[str, Work]) -> list[tuple[Work, float]]:
+    """The test images that the classifier got wrong, with the probability of a painting, the worst first."""
+    mistakes = []
+    for row in read_table(PREDICTIONS):
+        probability = float(row["probability"])
+        is_wrong = (probability >= 0.5) != (row["label"] == "painting")
+        if row["split"] == "test" and is_wrong and row["path"] in works:
+            mistakes.append((works[row["path"]], probability))
+    return sorted(mistakes, key=lambda mistake: (-abs(mistake[1] - 0.5), mistake[0].key))
+
+
+def classifier_charts() -> dict[str, Chart]:
+    """How the training went, and how far the classifier's probabilities can be believed."""
+    epochs = read_table(PLOTS / "training.csv")
+    bins = [row for row in read_table(PLOTS / "calibration.csv") if int(row["images"])]
+
+    def curve(column: str) -> list[tuple[float, float]]:
+        return [(float(row["epoch"]), float(row[column])) for row in epochs]
+
+    measured = [(float(row["mean_probability"]), float(row["share_of_paintings"])) for row in bins]
+    return {
+        "loss": line_chart(
+            {"training": curve("train_loss"), "validation": curve("validation_loss")},
+            x_label="epoch",
+            y_label="cross-entropy",
+            y_shows=[0],
+        ),
+        "accuracy": line_chart(
+            {"validation": curve("validation_accuracy")}, x_label="epoch", y_label="accuracy", y_shows=[0.5, 1]
+        ),
+        "reliability": line_chart(
+            {"measured": measured, "ideal": [(0, 0), (1, 1)]},
+            x_label="probability that was given",
+            y_label="share of paintings",
+            y_shows=[0, 1],
+        ),
+    }
+
+
+if __name__ == "__main__":
+    run(main)

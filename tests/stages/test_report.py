@@ -1,0 +1,354 @@
+import json
+import re
+import shutil
+from dataclasses import asdict, replace
+from fractions import Fraction
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.console import UserError
+from pipeline.stages import report
+from pipeline.stages.report import BUILD, MANIFEST, REPORT, main
+from pipeline.tables import write_table
+from pipeline.video import probe, write_video
+from scrapers.items import Work, write_manifest
+from tests.pictures import noise, scene
+
+FRAMES = 12
+JOB = "street-expressionist"
+PAGE, SUMMARY = REPORT / "index.html", REPORT / "report.md"
+COST = {"frames": FRAMES, "iterations": 1234, "seconds": 60.0}
+SCORES = {"images": 2, "accuracy": 0.5, "balanced_accuracy": 0.5, "auroc": 1.0, "loss": 0.7}
+
+
+class Elements(HTMLParser):
+    """The elements of a page with their attributes, and the text between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(PAGE.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data.strip())
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.found if name == tag]
+
+    def addresses(self) -> list[str]:
+        names = ("src", "href", "poster", "srcset", "action", "data")
+        return [value for _, attributes in self.found for name in names if (value := attributes.get(name))]
+
+
+def work(label: str, name: str, **changes: str) -> Work:
+    values: dict[str, Any] = {
+        "source": "sample",
+        "id": name,
+        "label": label,
+        "group": name,
+        "title": f"Title of {name}",
+    }
+    values |= {"creator": "A. Painter", "licence": "CC0-1.0", "licence_url": "https://example.org/zero"}
+    values |= {"page_url": f"https://example.org/{name}", "image_url": f"https://example.org/{name}.jpg"}
+    return Work(**(values | {"width_px": 10, "height_px": 10} | changes))
+
+
+def write_json(path: str, contents: object) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(json.dumps(contents))
+
+
+def write_classifier(works: list[Work]) -> None:
+    """What the stages up to ``evaluate`` write; the paintings are all taken for photographs."""
+    MANIFEST.parent.mkdir(parents=True, exist_ok=True)
+    write_manifest(works, MANIFEST)
+    rows = [asdict(each) | {"path": f"data/images/{each.source}/{each.label}/{each.id}.jpg"} for each in works]
+    write_table(Path("data/prepare/accepted.csv"), rows[0], rows)
+    write_table(
+        Path("data/evaluate/predictions.csv"),
+        ("path", "source", "label", "split", "probability"),
+        (
+            {"path": row["path"], "source": row["source"], "label": row["label"], "split": split, "probability": 0.125}
+            for row in rows
+            for split in ("test", "validation")
+        ),
+    )
+    per_source = {"source": "sample", "label": "painting", "images": 1, "accuracy": 0.625, "mean_probability": 0.125}
+    write_table(Path("data/evaluate/per_source.csv"), per_source, [per_source])
+    answers = [{"actual": each.label, "predicted": "photo"} for each in works]
+    write_table(Path("data/plots/confusion.csv"), answers[0], answers)
+    epoch = {"epoch": 1.0, "train_loss": 0.7, "validation_loss": 0.6, "validation_accuracy": 0.8, "seconds": 3.0}
+    write_table(Path("data/plots/training.csv"), epoch, [epoch, epoch | {"epoch": 2.0}])
+    bins = {"lower": 0.0, "upper": 0.5, "images": 2, "mean_probability": 0.125, "share_of_paintings": 0.5}
+    empty = {"lower": 0.5, "upper": 1.0, "images": 0, "mean_probability": "", "share_of_paintings": ""}
+    write_table(Path("data/plots/calibration.csv"), bins, [bins, empty])
+    write_json(
+        "data/metrics/fetch.json", {"wanted": 4321, "have": {}, "failed": 1, "failed_by_reason": {"http-404": 1}}
+    )
+    prepare = {"accepted": 2, "rejected": 3, "missing": 1, "rejected_by_reason": {"truncated": 3}, "groups": 2}
+    counts = {"painting": {"train": 71, "validation": 72, "test": 73}}
+    prepare |= {"images": {"sample": counts}, "largest_group": 1, "gray_share": {"painting": 0.5, "photo": 0.0}}
+    write_json("data/metrics/prepare.json", prepare)
+    best = {"best_epoch": 2.0, "epochs": 2, "validation_loss": 0.6, "validation_accuracy": 0.8, "seconds": 6.0}
+    write_json("data/metrics/finetune.json", best)
+    write_json("data/metrics/classifier.json", {"test": SCORES, "validation": SCORES})
+    Path("data/sheets").mkdir(exist_ok=True)
+    for name in ("painting", "photo", "worst"):
+        scene().save(f"data/sheets/{name}.jpg")
+
+
+def write_jobs(*names: str) -> None:
+    """What ``clips`` to ``measure`` write, for jobs on one clip and style."""
+    video: dict[str, object] = {}
+    rows = []
+    frames = [noise(32, 48, 3, seed=index) for index in range(FRAMES)]
+    write_video(Path("data/clips/street.mp4"), frames, Fraction(25), crf=20)
+    Path("data/styles").mkdir(parents=True, exist_ok=True)
+    scene().save("data/styles/expressionist.png")
+    for number, name in enumerate(names):
+        figures = dict.fromkeys(("warping_error_long", "sharpness", "content_loss", "style_loss"), 2.0)
+        baseline = figures | {"warping_error_short": 0.008}
+        stylized = figures | {"warping_error_short": 0.002 * (1 + number)}
+        ratio = {key: stylized[key] / baseline[key] for key in baseline}
+        video[name] = {"stylized": stylized, "baseline": baseline, "ratio": ratio}
+        for kind in ("stylized", "baseline"):
+            path = Path(f"data/{kind}/{name}.mp4")
+            path.parent.mkdir(exist_ok=True)
+            shutil.copy("data/clips/street.mp4", path)
+            write_json(f"data/metrics/{kind}/{name}.json", COST)
+            rows += [{"job": name, "video": kind, "frame": i, "warping_error": 0.001 * i} for i in range(FRAMES - 1)]
+    write_json("data/metrics/video.json", video)
+    write_table(Path("data/plots/temporal.csv"), ("job", "video", "frame", "warping_error"), rows)
+
+
+def set_jobs(*names: str) -> None:
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["stylize"]["jobs"] = {name: {"clip": "street", "style": "expressionist"} for name in names}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+
+def outputs() -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in REPORT.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def inputs(workspace: Path) -> None:
+    write_classifier([work("painting", "p1"), work("photo", "p2")])
+    write_jobs(JOB)
+
+
+@pytest.mark.usefixtures("inputs")
+def test_the_page_shows_what_was_measured() -> None:
+    main([])
+    page = Elements()
+    for expected in (
+        "Flicker left 25.0%",
+        "Time to paint a frame 5.0 s 12 frames in 60.0 s",
+        "Painting or photograph? 50.0% right on 2 test images",
+        "Pictures to learn from 2 of 4,321 wanted",
+        "This is the sample run.",
+        "Good is a ratio of at most a third. ✓ 0.250 0.00200 0.00800",
+        "painted 12 1,234 60.0 s 5.0 s",
+        "sample painting 71 72 73 216",
+        "sample CC0-1.0 2 1",
+        "fetch http-404 1",
+        "prepare truncated 3",
+        "best of 2 epochs was number 2",
+        "is a painting 0 1 is a photo 0 1",
+        "sample painting 1 62.5% 0.125",
+        "1 of 2 were judged wrong",
+        "Title of p1 A. Painter sample painting 12.5%",
+    ):
+        assert expected in page.text
+    assert "Title of p2" not in page.text
+    assert len(page.named("svg")) == 4
+    assert "nan" not in "".join(str(line["points"]) for line in page.named("polyline"))
+    assert [video["src"] for video in page.named("video")] == [
+        "media/clips-street.mp4",
+        f"media/stylized-{JOB}.mp4",
+        f"media/baseline-{JOB}.mp4",
+    ]
+    (job,) = page.named("article")
+    assert (job["data-frame-rate"], job["data-frames"]) == ("25.000000", "12")
+
+
+@pytest.mark.usefixtures("inputs")
+def test_a_ratio_over_its_limit_is_marked() -> None:
+    write_jobs("other", "other-2", JOB)  # the third has three times the error of the first
+    main([])
+    assert "of at most a third. ✗ 0.750" in Elements().text
+
+
+@pytest.mark.usefixtures("inputs")
+def test_the_folder_holds_all_that_the_page_refers_to_and_nothing_more() -> None:
+    main([])
+    page = Elements()
+    addresses = {address for address in page.addresses() if address != "data:,"}
+    assert {str(REPORT / address) for address in addresses} == outputs().keys() - {str(PAGE), str(SUMMARY)}
+    for address in addresses:
+        assert (REPORT / address).resolve().is_relative_to(REPORT.resolve())
+    assert not re.search(r"https?:|url\(|@import|\bimport\b|fetch\(", PAGE.read_text())
+    assert (REPORT / "media" / f"stylized-{JOB}.mp4").read_bytes() == Path(f"data/stylized/{JOB}.mp4").read_bytes()
+
+
+@pytest.mark.usefixtures("inputs")
+def test_texts_from_outside_stay_texts() -> None:
+    title = "<script>alert(1)</script>{{ 7 * 7 }}{% for %}"
+    creator = "\"'><img src=https://example.org/x onerror=alert(1)>"
+    licence = "CC | BY\n\n# <b>*free*</b> [click](https://example.org) \\"
+    write_classifier([work("painting", "p1", title=title, creator=creator, licence=licence), work("photo", "p2")])
+    main([])
+    page = Elements()
+    assert {title, creator} <= set(page.texts)
+    assert len(page.named("script")) == 1
+    assert not [image for image in page.named("img") if "onerror" in image or "http" in str(image["src"])]
+    (row,) = [line for line in SUMMARY.read_text().splitlines() if "BY" in line]
+    assert row == r"| sample | CC \| BY \# \<b\>\*free\*\</b\> \[click\](https://example.org) \\ | 1 | 1 |"
+
+
+@pytest.mark.usefixtures("inputs")
+def test_two_jobs_have_a_player_each() -> None:
+    set_jobs("first", "second")
+    write_jobs("first", "second")
+    main([])
+    page = Elements()
+    assert [video["src"] for video in page.named("video")] == [
+        f"media/{name}.mp4"
+        for job in ("first", "second")
+        for name in ("clips-street", f"stylized-{job}", f"baseline-{job}")
+    ]
+    assert "Flicker left 25.0% to 50.0%" in page.text
+    assert "Time to paint a frame 5.0 s 24 frames in 2.0 min" in page.text
+    summary = SUMMARY.read_text()
+    assert "### first\n" in summary
+    assert "### second\n" in summary
+
+
+@pytest.mark.usefixtures("workspace")
+def test_without_jobs_and_sheets_the_rest_is_there() -> None:
+    set_jobs()
+    write_classifier([work("painting", "p1")])
+    shutil.rmtree("data/sheets")
+    main([])
+    page = Elements()
+    assert not page.named("video")
+    assert not page.named("img")
+    assert "there is no job under stylize.jobs" in page.text
+    assert "right on 2 test images" in page.text
+    assert "No video was painted." in SUMMARY.read_text()
+
+
+@pytest.mark.usefixtures("workspace")
+def test_figures_of_real_museums_may_be_quoted() -> None:
+    set_jobs()
+    write_classifier([work("painting", "p1")])
+    metrics = json.loads(Path("data/metrics/prepare.json").read_text())
+    write_json("data/metrics/prepare.json", metrics | {"images": {"museum": metrics["images"]["sample"]}})
+    main([])
+    assert "sample run" not in PAGE.read_text() + SUMMARY.read_text()
+
+
+@pytest.mark.usefixtures("inputs")
+def test_the_sound_of_a_clip_has_a_switch(monkeypatch: pytest.MonkeyPatch) -> None:
+    main([])
+    assert len(Elements().named("button")) == 1
+    monkeypatch.setattr(report, "probe", lambda path: replace(probe(path), has_sound=True))
+    main([])
+    assert len(Elements().named("button")) == 2
+
+
+@pytest.mark.usefixtures("inputs")
+def test_a_second_run_gives_the_same_bytes() -> None:
+    main([])
+    first = outputs()
+    main([])
+    assert outputs() == first
+    assert len(first) == 9
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "data/index/manifest.jsonl",
+        "data/prepare/accepted.csv",
+        "data/evaluate/predictions.csv",
+        "data/metrics/fetch.json",
+        "data/metrics/video.json",
+        f"data/metrics/baseline/{JOB}.json",
+        "data/plots/training.csv",
+        "data/plots/temporal.csv",
+        "data/clips/street.mp4",
+        f"data/stylized/{JOB}.mp4",
+        "data/styles/expressionist.png",
+    ],
+)
+@pytest.mark.usefixtures("inputs")
+def test_a_missing_input_is_named_and_nothing_is_written(path: str) -> None:
+    Path(path).unlink()
+    with pytest.raises(UserError, match=f"^{re.escape(path)} is missing; `dvc repro` makes it$"):
+        main([])
+    assert not REPORT.exists()
+    assert not BUILD.exists()
+
+
+@pytest.mark.usefixtures("inputs")
+def test_mistakes_are_told_in_one_sentence() -> None:
+    video = Path("data/metrics/video.json")
+    video.write_text("<<<<<<< HEAD\n{}")
+    with pytest.raises(UserError, match=r"video\.json is not JSON; delete it"):
+        main([])
+    video.write_text("{}")
+    with pytest.raises(UserError, match=f"says nothing of job {JOB}; run `dvc repro measure`"):
+        main([])
+    write_jobs(JOB)
+    write_manifest([work("painting", "p1")], MANIFEST)
+    with pytest.raises(UserError, match=r"accepted\.csv has an image that data/index/manifest\.jsonl does not"):
+        main([])
+    MANIFEST.write_text("{}\n")
+    with pytest.raises(UserError, match=r"manifest\.jsonl:1: source: .*; run `dvc repro -f index`"):
+        main([])
+
+
+@pytest.mark.usefixtures("inputs")
+def test_a_failing_run_leaves_the_last_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    main([])
+    first = outputs()
+    write_json(f"data/metrics/stylized/{JOB}.json", COST | {"seconds": 1.0})
+
+    def fail(template: str, contents: object) -> str:
+        if template == "report.md":
+            raise OSError("no space left on device")
+        return "half a report"
+
+    with monkeypatch.context() as patched:
+        patched.setattr(report, "render", fail)
+        with pytest.raises(OSError, match="no space"):
+            main([])
+    assert outputs() == first
+    main([])
+    assert outputs().keys() == first.keys()
+    assert outputs()[str(PAGE)] != first[str(PAGE)]
+
+
+@pytest.mark.usefixtures("inputs")
+def test_what_a_killed_run_left_is_not_taken() -> None:
+    main([])
+    first = outputs()
+    (BUILD / "new" / "media").mkdir(parents=True)
+    (BUILD / "new" / "media" / "half.mp4").write_bytes(b"half")
+    REPORT.rename(BUILD / "old")  # killed between the two renames
+    main([])
+    assert outputs() == first
+    assert not BUILD.exists()
