@@ -12,6 +12,7 @@ from scrapers.sample import HOST
 from scrapers.sample.works import Work
 
 LARGEST_PAGE = 100
+CONTENT_TYPES = {"jpg": "image/jpeg", "png": "image/png", "gif": "image/gif"}
 
 
 class MuseumServer(ThreadingHTTPServer):
@@ -58,7 +59,7 @@ class MuseumHandler(BaseHTTPRequestHandler):
             work = self.server.by_file[name]
             with self.server.easel:
                 image = work.image()
-            self._send("image/png" if work.is_plate else "image/jpeg", image)
+            self._send(CONTENT_TYPES[name.rpartition(".")[2]], image)
         else:
             self.send_error(HTTPStatus.NOT_FOUND)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from scrapers.sample.photographs import Photograph
 from scrapers.sample.strokes import MANNERS, Picture, paint
+from scrapers.sample.troubles import TROUBLES, TWICE
 
 MEAN_SIDE_PX = (180, 270)
 """Range of the geometric mean of a work's width and height."""
@@ -56,7 +57,8 @@ class Work:
     @property
     def file_name(self) -> str:
         """Name of its image."""
-        return f"{self.id}.{'png' if self.is_plate else 'jpg'}"
+        suffix = TROUBLES[self.id].suffix if self.id in TROUBLES else "png" if self.is_plate else "jpg"
+        return f"{self.id}.{suffix}"
 
     def image(self) -> bytes:
         """Make the image: always the same bytes."""
@@ -71,6 +73,8 @@ class Work:
             brushes_px = tuple(round(radius * self.brush_scale) for radius in manner.brushes_px)
             reference = _vivid(picture) if self.is_plate else picture
             picture = paint(reference, replace(manner, brushes_px=brushes_px), seed=_seed(self.id))
+        if self.id in TROUBLES:
+            return TROUBLES[self.id].encode(picture)
         options = [] if self.is_plate else [cv2.IMWRITE_JPEG_QUALITY, self.jpeg_quality]
         _, encoded = cv2.imencode(self.file_name[-4:], cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
         return encoded.tobytes()
@@ -79,7 +83,8 @@ class Work:
 def collect(photographs: Sequence[Photograph], per_class: int | None = None) -> tuple[list[Work], list[Work]]:
     """The museum's paintings and photographs, at most ``per_class`` of each.
 
-    The plates come first, then the works of all photographs in turn: a larger museum only adds works at the end.
+    The plates come first, then the works of all photographs in turn: a larger museum only adds works at the end. A few
+    of the first have the files of :mod:`scrapers.sample.troubles`.
     """
     turns = itertools.zip_longest(*(_crops(photograph) for photograph in photographs))
     crops = [crop for turn in turns for crop in turn if crop]
@@ -91,6 +96,9 @@ def collect(photographs: Sequence[Photograph], per_class: int | None = None) -> 
         replace(_work(f"{photo.id}-{manner}", photo.photograph, photo.box), manner=manner)
         for photo, manner in zip(subjects, itertools.cycle(MANNERS), strict=False)
     ]
+    again = [_work(f"{photo.id}-print", photo.photograph, photo.box) for photo in photos if photo.id == TWICE]
+    # After the paintings were chosen, which need no repetition, and early, so that a short crawl meets it.
+    photos[len(photographs) : len(photographs)] = again
     return [*_plates(photographs), *paintings][:per_class], photos[:per_class]
 
 

@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
+import av
 import cv2
 import numpy as np
 
+from scrapers.sample import photographs
 from scrapers.sample.photographs import Photograph
 from scrapers.sample.server import MuseumHandler, MuseumServer
 from scrapers.sample.works import PLATES, collect
@@ -24,6 +27,21 @@ def photograph(name: str, width_px: int = 300, height_px: int = 130, grain_px: i
     noise = rng.integers(0, 256, (height_px // grain_px, width_px // grain_px, 3)).astype(np.uint8)
     pixels = np.asarray(cv2.resize(noise, (width_px, height_px), interpolation=cv2.INTER_CUBIC), np.uint8)
     return Photograph(name, name, f"The {name}", "Somebody", "CC0-1.0", "https://example.org/cc0", pixels)
+
+
+def pretend_downloads(folder: Path) -> None:
+    """Put generated files there, under the names that the museum looks for, so that it downloads nothing."""
+    folder.mkdir(parents=True)
+    for index, name in enumerate(photographs.STILLS):
+        cv2.imwrite(str(folder / name), photograph(f"still {index}", 300, 260).pixels)
+    for clip in {clip for clip, *_ in photographs.FRAMES}:
+        with av.open(folder / clip, "w") as container:
+            stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            pixels = photograph(clip, 64, 48).pixels
+            for _ in range(1 + max(number for name, number, *_ in photographs.FRAMES if name == clip)):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+            container.mux(stream.encode())
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,12 @@ from pipeline.console import UserError
 from pipeline.params import load_params
 from pipeline.splits import Picture
 from pipeline.stages.prepare import decode, find_candidates, main
+from scrapers.sample.photographs import DOWNLOADS, load
+from scrapers.sample.troubles import TROUBLES, TWICE
+from scrapers.sample.works import collect
 from tests.conftest import ROOT
 from tests.pictures import encoded, noise, scene
+from tests.scrapers.small_museum import pretend_downloads
 
 PAIRS = 12
 
@@ -137,6 +141,28 @@ def test_every_image_is_accepted_or_rejected_with_a_reason(museum: Museum) -> No
     for label in ("painting", "photo"):
         with Image.open(f"data/sheets/{label}.jpg") as sheet:
             assert sheet.width > 8 * 160
+
+
+def test_the_sample_museum_has_troubled_works_of_every_kind(museum: Museum) -> None:
+    pretend_downloads(DOWNLOADS)
+    for label, works in zip(("painting", "photo"), collect(load()), strict=True):
+        for work in works:
+            if work.id in TROUBLES or work.id.startswith(TWICE):
+                group, kind = work.photograph.group, work.file_name.rpartition(".")[2]
+                museum.add(label, work.id, work.image(), group=group, kind=kind)
+    museum.prepare()
+    accepted, refused = table("accepted.csv"), table("rejected.csv")
+    reasons = {row["id"]: row["reason"] for row in refused.values()}
+    twice = reasons.keys() & {TWICE, f"{TWICE}-print"}
+    assert len(twice) == 1
+    assert reasons == {
+        "gravel-01": "decompression-bomb",
+        "grass-01-pointillist": "animated",
+        "hubble-deep-field-01-expressionist": "truncated",
+        "ihc-01-colorist-wash": "too-small",
+        twice.pop(): "near-duplicate",
+    }
+    assert {row["id"] for row in accepted.values()} >= TROUBLES.keys() - reasons.keys()
 
 
 def test_colours_and_detail_survive(museum: Museum) -> None:
