@@ -15,10 +15,10 @@ from pipeline.console import UserError
 from pipeline.device import network_dtype, pick_device
 from pipeline.vgg import load_network
 
-NEEDED_DISK_GB = 5
+NEEDED_DISK_GB = 2
 INDEX_COMMAND = (sys.executable, "-m", "pip", "index", "versions", "--disable-pip-version-check", "pip")
 INDEX_TIMEOUT_S = 20
-CODECS: tuple[tuple[str, Literal["r", "w"]], ...] = (("h264", "r"), ("libx264", "w"), ("aac", "r"))
+CODECS: tuple[tuple[str, Literal["r", "w"]], ...] = (("h264", "r"), ("libx264", "w"))
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Check:
     finding: str
 
 
-def check_machine(weights: Path, model: Path) -> Iterator[Check]:
+def check_machine(weights: Path | None, model: Path | None) -> Iterator[Check]:
     """Look at device, disk, codecs, weights, model and network, one after another."""
     yield _device()
     yield _disk()
@@ -60,22 +60,17 @@ def _disk() -> Check:
 
 
 def _codecs() -> Check:
-    absent = []
     for codec, mode in CODECS:
         try:
             av.Codec(codec, mode)
         except av.codec.codec.UnknownCodecError:
-            absent.append(codec)
-    if absent:
-        return Check("missing", "codecs", f"no {', '.join(absent)}; install PyAV from its wheel: pip install av")
+            return Check("missing", "codecs", f"no {codec}; install PyAV from its wheel: pip install av")
     return Check("ok", "codecs", "H.264 in and out, sound copied")
 
 
-def _weights(weights: Path) -> Check:
-    if not weights.exists():
-        return Check(
-            "limited", "weights", f"{weights} is not here; `dvc repro weights` or the first painting fetches it"
-        )
+def _weights(weights: Path | None) -> Check:
+    if weights is None:
+        return Check("limited", "weights", "not here yet; `dvc repro weights` or the first painting fetches them")
     try:
         load_network(weights)
     except UserError as error:
@@ -83,11 +78,12 @@ def _weights(weights: Path) -> Check:
     return Check("ok", "weights", str(weights))
 
 
-def _model(weights: Path, model: Path) -> Check:
-    if not model.exists() or not weights.exists():
-        return Check("limited", "model", f"{model} is not here: plain VGG16 paints; `dvc repro finetune` trains it")
+def _model(weights: Path | None, model: Path | None) -> Check:
+    if model is None:
+        return Check("limited", "model", "none fine-tuned here: plain VGG16 paints; `dvc repro finetune` trains one")
     try:
-        load_network(weights, model)
+        if weights is not None:
+            load_network(weights, model)
     except UserError as error:
         return Check("missing", "model", str(error))
     return Check("ok", "model", str(model))

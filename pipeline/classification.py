@@ -4,19 +4,18 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2  # type: ignore[import-untyped]
 
 from pipeline.console import UserError
 from pipeline.device import loader_workers, network_dtype, pick_device
-from pipeline.images import load_rgb
+from pipeline.images import load_rgb, to_bytes, to_unit_range
 from pipeline.vgg import VGG16, load_metadata, load_network
+from scrapers.items import LABELS
 
-POSITIVE, NEGATIVE = "painting", "photo"
+POSITIVE, NEGATIVE = LABELS
 """The labels, by what the network's probability is of."""
 
 SMALLEST_CROP = 0.4
@@ -48,11 +47,7 @@ class CropDataset(Dataset[tuple[Path, Tensor | UserError]]):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int.from_bytes(hashlib.sha256(f"{self._seed} {path}".encode()).digest()[:7]))
             crops = [self._centre(image), *(self._random(image) for _ in range(views - 1))]
-        return path, torch.stack([_to_bytes(crop) for crop in crops])
-
-
-def _to_bytes(image: Image.Image) -> Tensor:
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+        return path, torch.stack([to_bytes(crop) for crop in crops])
 
 
 def load_crops(
@@ -65,11 +60,6 @@ def load_crops(
         collate_fn=list,
         num_workers=min(loader_workers(), len(images) // batch_size),  # none for a handful: starting one takes longer
     )
-
-
-def to_images(crops: Tensor, device: torch.device) -> Tensor:
-    """uint8 crops to images in [0, 1] on ``device``."""
-    return crops.to(device).float().div_(255)
 
 
 def load_classifier(weights: Path, model: Path) -> tuple[VGG16, int]:
@@ -97,7 +87,7 @@ def classify(network: VGG16, paths: Sequence[Path], crop_px: int) -> Iterator[tu
         probabilities: Iterator[float] = iter(())
         if readable:
             with torch.inference_mode():
-                logits = network(to_images(torch.cat(readable), device))
+                logits = network(to_unit_range(torch.cat(readable).to(device)))
             probabilities = iter(logits.double().sigmoid().tolist())
         for path, crops in batch:
             yield path, crops if isinstance(crops, UserError) else next(probabilities)

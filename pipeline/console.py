@@ -1,5 +1,6 @@
 """What every command shares on a terminal: one-line errors, log lines and progress bars."""
 
+import errno
 import logging
 import os
 import sys
@@ -8,6 +9,14 @@ from typing import Any
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
+
+MENDABLE = {
+    errno.ENOSPC: "make room on the disk and run this again, it goes on where it can",
+    errno.EDQUOT: "make room in your quota and run this again, it goes on where it can",
+    errno.EACCES: "give yourself access to it, or run this elsewhere",
+    errno.EROFS: "this file system cannot be written to, run this elsewhere",
+}
+"""What to do about errors of the system that no code can foresee."""
 
 
 class UserError(Exception):
@@ -27,6 +36,11 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
             main(sys.argv[1:])
     except UserError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        if error.errno not in MENDABLE:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        sys.exit(f"error: {error.strerror}{where}; {MENDABLE[error.errno]}")
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -1,9 +1,11 @@
 """Runs spiders as ``params.crawl`` says: the one place where the pipeline meets Scrapy."""
 
+import asyncio
 import logging
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NoReturn
 
 from scrapy import Spider, signals
 from scrapy.crawler import AsyncCrawlerProcess, Crawler
@@ -39,6 +41,7 @@ def crawl(
                 crawler.signals.connect(on_item, signals.item_scraped)
                 process.crawl(crawler, **arguments)
             # Interrupted, Scrapy would first download all that waits; what is stored is safe without that.
+            asyncio.get_event_loop().add_signal_handler(signal.SIGINT, _interrupt)
             process.start(install_signal_handlers=False)
     except MuseumError as error:
         raise UserError(str(error)) from None
@@ -54,6 +57,14 @@ def _process(settings: Settings) -> AsyncCrawlerProcess:
     logging.getLogger("scrapy").setLevel(logging.CRITICAL)
     logging.getLogger("scrapy.core").setLevel(logging.ERROR)
     return process
+
+
+def _interrupt() -> NoReturn:
+    """Leave the event loop. Python's own handler could raise within Twisted, which takes that for a failed download."""
+    from twisted.internet import reactor  # imported earlier, it would be another reactor than Scrapy's
+
+    reactor.getThreadPool().stop()  # the exit of Python would wait for its threads
+    raise KeyboardInterrupt
 
 
 def _settings(params: Crawl, museum_address: str | None, extra: Mapping[str, object]) -> Settings:

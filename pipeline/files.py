@@ -1,6 +1,8 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all."""
 
+import json
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,3 +21,34 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``path`` that takes its place on success; what was there goes only then."""
+    new, old = (path.with_name(f".{path.name}.{age}") for age in ("new", "old"))
+
+    def tidy() -> None:
+        for folder in (new, old):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    tidy()  # after a run that was killed
+    new.mkdir(parents=True)
+    try:
+        yield new
+        if path.exists():
+            path.rename(old)
+        new.rename(path)
+    finally:
+        tidy()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, as UTF-8."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a value as JSON for people: indented, and with a final newline."""
+    write_text(path, json.dumps(value, indent=2) + "\n")

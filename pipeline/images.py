@@ -35,6 +35,9 @@ MAX_MEGAPIXELS = 178
 MAX_SIDE_PX = 65_500
 """What a JPEG holds at most."""
 
+NETWORK_MIN_SIDE_PX = 32
+"""Of a picture for the network, which halves it four times before its last block."""
+
 _FORMATS = ("JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP")  # JPEG includes MPO
 _UNSUPPORTED_MODES = ("I", "F", "LAB")
 """32-bit samples have no agreed white, and Pillow does not convert LAB."""
@@ -82,12 +85,13 @@ def open_image(source: Path | bytes, *, max_megapixels: float = MAX_MEGAPIXELS, 
 def load_rgb(path: Path) -> Image.Image:
     """Decode a picture that a person named; raises :class:`UserError`."""
     try:
-        return open_image(path, min_side_px=32)  # the network halves a picture four times before its last block
+        return open_image(path, min_side_px=NETWORK_MIN_SIDE_PX)
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); give the path of a picture") from None
     except RejectedImage as error:
         raise UserError(
-            f"{path} cannot be used ({error.reason}: {error.detail}); give a JPEG, PNG, WebP, TIFF, GIF or BMP picture"
+            f"{path} cannot be used ({error.reason}: {error.detail}); "
+            f"give a JPEG, PNG, WebP, TIFF, GIF or BMP picture of at least {NETWORK_MIN_SIDE_PX} px a side"
         ) from None
 
 
@@ -136,9 +140,19 @@ def resize_short_side(image: Image.Image, short_side_px: int) -> Image.Image:
     return image.resize((width_px, height_px), Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
+def to_bytes(image: Image.Image) -> Tensor:
+    """An RGB image as uint8 of shape (3, H, W)."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+def to_unit_range(pixels: Tensor) -> Tensor:
+    """uint8 of any shape as float32 in [0, 1], on the same device."""
+    return pixels.float().div_(255)
+
+
 def to_tensor(image: Image.Image) -> Tensor:
     """An RGB image as float32 of shape (3, H, W) in [0, 1]."""
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous().float().div_(255)
+    return to_unit_range(to_bytes(image).contiguous())
 
 
 def to_image(tensor: Tensor) -> Image.Image:

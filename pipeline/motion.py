@@ -126,7 +126,7 @@ class ClipFlow:
                 for name in ("forward", "backward", "reliability")
             )
         except FileNotFoundError:
-            raise UserError(f"{folder} has no flow; `python -m pipeline.stages.flow {folder.name}` makes it") from None
+            raise UserError(f"{folder} has no flow; `dvc repro flow@{folder.name}` makes it") from None
         except (ValueError, EOFError):
             raise UserError(f"{folder} holds a broken file; delete it and run `dvc repro`") from None
         if not forwards.shape == backwards.shape == (*reliabilities.shape, 2):

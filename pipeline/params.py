@@ -59,10 +59,11 @@ class Crawl:
 class Prepare:
     """Which images are accepted, and how they are split."""
 
-    min_side_px: Count
+    min_side_px: Annotated[int, Field(ge=32)]
+    """Less is too small for the network."""
     max_megapixels: Annotated[float, Field(gt=0, le=178)]
     """178 is what Pillow decodes at most."""
-    short_side_px: Count
+    short_side_px: Annotated[int, Field(ge=32)]
     near_duplicate_bits: Annotated[int, Field(ge=0, le=32)]
     validation_ratio: Annotated[float, Field(gt=0, lt=1)]
     test_ratio: Annotated[float, Field(gt=0, lt=1)]
@@ -201,10 +202,10 @@ class Params:
 
 
 def default_params() -> Params:
-    """The settings of the project in the current folder, else those that were installed."""
-    beside = Path(__file__).with_name(PARAMS.name)
-    places = (PARAMS, beside, beside.parent.parent / PARAMS.name)
-    return load_params(next(path for path in places if path.exists()))
+    """The settings of this project where the current folder is one, else those that were installed."""
+    here = PARAMS.exists() and "\nstylize:" in PARAMS.read_text(errors="replace")  # many projects have a params.yaml
+    installed, checked_out = (Path(__file__).parents[level] / PARAMS.name for level in (0, 1))
+    return load_params(PARAMS if here else installed if installed.exists() else checked_out)
 
 
 def load_params(path: Path = PARAMS) -> Params:

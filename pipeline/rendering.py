@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+NOTHING = "\N{EN DASH}"
+
 
 def render(template: str, contents: Mapping[str, object]) -> str:
     """Fill in a template of this package, escaping every value for HTML or for Markdown, as its name ends."""
@@ -18,7 +20,7 @@ def render(template: str, contents: Mapping[str, object]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"significant": significant, "percent": "{:.1%}".format, "duration": duration}
+    environment.filters |= {"significant": significant, "percent": percent, "duration": duration}
     return environment.get_template(template).render(contents)
 
 
@@ -27,8 +29,15 @@ def escape_markdown(value: object) -> str:
     return re.sub(r"([\\`*_\[\]<>|&~#])", r"\\\1", " ".join(str(value).split()))
 
 
-def significant(value: float) -> str:
-    """Three significant digits, without an exponent."""
+def percent(value: float | None) -> str:
+    """A share as a percentage; a dash for none."""
+    return NOTHING if value is None else f"{value:.1%}"
+
+
+def significant(value: float | None) -> str:
+    """Three significant digits, without an exponent; a dash for none."""
+    if value is None:
+        return NOTHING
     rounded = float(f"{value:.3g}")
     decimals = 2 - math.floor(math.log10(abs(rounded))) if rounded and math.isfinite(rounded) else 0
     return f"{value:,.{max(0, decimals)}f}"

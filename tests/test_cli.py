@@ -10,8 +10,9 @@ from typer.testing import CliRunner, Result
 from pipeline import cli
 from pipeline.check import check_machine
 from pipeline.console import UserError
+from pipeline.encoding import write_video
 from pipeline.vgg import VGG16, save_tensors
-from pipeline.video import probe, read_frames, write_video
+from pipeline.video import probe, read_frames
 from tests.networks import write_random_weights
 from tests.stages.test_measure import shifted, textured
 
@@ -24,6 +25,13 @@ def project(workspace: Path, network: VGG16) -> Path:
     Image.fromarray(textured(1)).save("style.png")
     write_video(Path("clip.mp4"), [shifted(textured(0), i) for i in range(5)], Fraction(12), crf=8)
     return workspace
+
+
+def test_another_project_s_params_are_left_alone(project: Path, tmp_path: Path) -> None:
+    (project / "params.yaml").write_text("train:\n  lr: 0.1\n")
+    assert paint(*"image photo.jpg --style style.png --output out.png --iterations 2".split()).exit_code == 0
+    with Image.open("out.png") as painted:
+        assert painted.size == (96, 64)  # not enlarged
 
 
 def paint(*arguments: str) -> Result:
@@ -107,7 +115,7 @@ def test_check_tells_what_is_missing_and_what_to_do(
     project: Path, network: VGG16, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.check.INDEX_COMMAND", ("false",))
-    checks = {check.name: check for check in check_machine(cli.WEIGHTS, cli.MODEL)}
+    checks = {check.name: check for check in check_machine(cli._find_weights(), cli._model())}
     assert checks["weights"].state == "ok"
     assert checks["model"].state == "limited"
     assert "dvc repro finetune" in checks["model"].finding
@@ -115,6 +123,6 @@ def test_check_tells_what_is_missing_and_what_to_do(
     assert checks["network"].state == "limited"
     cli.MODEL.parent.mkdir(parents=True)
     cli.MODEL.write_bytes(b"\x80\x04pickle")
-    checks = {check.name: check for check in check_machine(cli.WEIGHTS, cli.MODEL)}
+    checks = {check.name: check for check in check_machine(cli._find_weights(), cli._model())}
     assert checks["model"].state == "missing"
     assert "not a safetensors file" in checks["model"].finding

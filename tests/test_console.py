@@ -1,3 +1,4 @@
+import errno
 import logging
 import subprocess
 import sys
@@ -16,6 +17,17 @@ def test_a_mistake_ends_with_one_line_and_status_1() -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert result.stderr == "error: params.yaml: finetune.epochs should be a number\n"
+
+
+def fill_disk(argv: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device", "a.npy")
+
+
+def test_a_full_disk_is_no_traceback() -> None:
+    code = "from pipeline.console import run; from tests.test_console import fill_disk; run(fill_disk)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: No space left on device (a.npy); make room")
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

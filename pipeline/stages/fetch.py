@@ -3,24 +3,25 @@
 Reads ``data/index/manifest.jsonl``; writes ``data/raw/SOURCE/LABEL/ID.EXT`` (the bytes as they came) with
 ``data/raw/checksums.sha256``, the table ``data/fetch/images.csv`` and ``data/metrics/fetch.json``. Files that are there
 and intact are not asked for again, those that the manifest does not name are deleted; a run may be killed at any moment
-and run again. Run it with ``python -m pipeline.stages.fetch``.
+and run again.
+
+    python -m pipeline.stages.fetch
 """
 
 import argparse
-import csv
-import json
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import get_args
 
 from pipeline.console import UserError, progress, run
 from pipeline.crawling import crawl
-from pipeline.files import replacing
+from pipeline.files import write_json
+from pipeline.manifest import load_manifest
 from pipeline.params import Crawl, load_params
+from pipeline.tables import write_table
 from scrapers.files import Download, Store
-from scrapers.items import Label, ManifestError, Work, read_manifest
+from scrapers.items import LABELS, Work
 from scrapers.spiders.images import ImagesSpider
 
 MANIFEST = Path("data/index/manifest.jsonl")
@@ -34,11 +35,11 @@ log = logging.getLogger(__name__)
 
 def main(argv: Sequence[str]) -> None:
     """Bring ``data/raw`` to what the manifest says."""
-    parser = argparse.ArgumentParser(prog="fetch", description=__doc__)
+    parser = argparse.ArgumentParser(prog="fetch", description=__doc__.splitlines()[0])
     parser.add_argument("--museum", metavar="URL", help="ask this open sample museum instead of opening one")
     arguments = parser.parse_args(argv)
     params = load_params().crawl
-    works = _manifest()
+    works = load_manifest(MANIFEST)
     store = Store(RAW)
     deleted = store.prune({work.path for work in works})
     missing = [work for work in works if work.path not in store.checksums]
@@ -52,15 +53,6 @@ def main(argv: Sequence[str]) -> None:
     _write_table(works, store, failed)
     _write_metrics(works, failed)
     _check(works, failed, params)
-
-
-def _manifest() -> list[Work]:
-    try:
-        return read_manifest(MANIFEST)
-    except FileNotFoundError:
-        raise UserError(f"{MANIFEST} is not here; run python -m pipeline.stages.index first") from None
-    except ManifestError as error:
-        raise UserError(f"{error}; run python -m pipeline.stages.index again") from None
 
 
 def _download(works: Sequence[Work], params: Crawl, museum_address: str | None) -> dict[str, str]:
@@ -80,27 +72,25 @@ def _download(works: Sequence[Work], params: Crawl, museum_address: str | None) 
 
 
 def _write_table(works: Sequence[Work], store: Store, failed: Mapping[str, str]) -> None:
-    with replacing(TABLE) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(COLUMNS)
-        for work in works:
-            if work.path in failed:
-                state: tuple[object, ...] = ("failed", failed[work.path], "", "")
-            else:
-                state = ("ok", "", (RAW / work.path).stat().st_size, store.checksums[work.path])
-            table.writerow([*work.key, work.path, *state])
+    def row(work: Work) -> Mapping[str, object]:
+        name = {"source": work.source, "label": work.label, "id": work.id, "path": work.path}
+        if work.path in failed:
+            return name | {"status": "failed", "reason": failed[work.path]}
+        size = (RAW / work.path).stat().st_size
+        return name | {"status": "ok", "bytes": size, "sha256": store.checksums[work.path]}
+
+    write_table(TABLE, COLUMNS, map(row, works))
 
 
 def _write_metrics(works: Sequence[Work], failed: Mapping[str, str]) -> None:
     have = Counter(work.label for work in works if work.path not in failed)
     metrics = {
         "wanted": len(works),
-        "have": {label: have[label] for label in get_args(Label)},
+        "have": {label: have[label] for label in LABELS},
         "failed": len(failed),
         "failed_by_reason": dict(sorted(Counter(failed.values()).items())),
     }
-    with replacing(METRICS) as temporary:
-        temporary.write_text(json.dumps(metrics, indent=2) + "\n")
+    write_json(METRICS, metrics)
 
 
 def _check(works: Sequence[Work], failed: Mapping[str, str], params: Crawl) -> None:
@@ -110,7 +100,7 @@ def _check(works: Sequence[Work], failed: Mapping[str, str], params: Crawl) -> N
             f"{len(failed)} of {len(works)} images could not be had ({reasons}), more than crawl.max_error_ratio = "
             f"{params.max_error_ratio} allows; {TABLE} lists them, and a second run asks only for these"
         )
-    for label in get_args(Label):
+    for label in LABELS:
         have = sum(work.label == label and work.path not in failed for work in works)
         if have < params.min_per_class:
             raise UserError(

@@ -10,7 +10,6 @@ was killed continues after its last whole epoch, provided that parameters and fe
 
 import argparse
 import hashlib
-import json
 import logging
 import shutil
 import sys
@@ -30,7 +29,7 @@ from torch.utils.data import DataLoader, Subset
 from pipeline.classification import POSITIVE
 from pipeline.console import UserError, progress, run
 from pipeline.device import loader_workers, network_dtype, pick_device
-from pipeline.files import replacing
+from pipeline.files import write_json
 from pipeline.finetuning import FeatureRows, Finetuner, History, RandomViews, finished_epochs
 from pipeline.params import Params, load_params
 from pipeline.tables import read_table
@@ -64,8 +63,8 @@ class Rows:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Run the stage."""
-    argparse.ArgumentParser(prog="finetune", description=__doc__).parse_args(argv)
+    """Train, or go on with a training that was stopped."""
+    argparse.ArgumentParser(prog="finetune", description=__doc__.splitlines()[0]).parse_args(argv)
     params = load_params()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     pl.seed_everything(params.finetune.seed, workers=True, verbose=False)
@@ -148,11 +147,11 @@ def fit(module: Finetuner, rows: Rows, params: Params, finished: int) -> list[di
     steps = len(train)
     bar = progress(total=settings.max_epochs * steps, initial=finished * steps, unit="step", description="fine-tuning")
     history = History(fingerprint(params), CURVE, bar)
-    reduced = network_dtype(pick_device()) == torch.bfloat16
+    device = pick_device()
     trainer = pl.Trainer(
-        accelerator="auto",
+        accelerator=device.type,
         devices=1,
-        precision="bf16-mixed" if reduced else "32-true",
+        precision="bf16-mixed" if network_dtype(device) == torch.bfloat16 else "32-true",
         max_epochs=settings.max_epochs,
         callbacks=[history, stopping, best, last],
         logger=False,
@@ -181,8 +180,7 @@ def write_metrics(best: dict[str, float], curve: list[dict[str, float]]) -> None
         "epochs": len(curve),
         "seconds": round(sum(row["seconds"] for row in curve), 1),
     }
-    with replacing(METRICS) as temporary:
-        temporary.write_text(json.dumps(metrics, indent=2) + "\n")
+    write_json(METRICS, metrics)
 
 
 if __name__ == "__main__":

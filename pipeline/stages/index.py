@@ -1,7 +1,9 @@
 """Ask the museums what they have.
 
 Reads nothing but the museums' interfaces; writes ``data/index/manifest.jsonl``, one work a line. An old manifest stays
-where the museums cannot be asked. Run it with ``python -m pipeline.stages.index``.
+where the museums cannot be asked.
+
+    python -m pipeline.stages.index
 """
 
 import argparse
@@ -9,13 +11,13 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pipeline.console import UserError, progress, run
 from pipeline.crawling import crawl
 from pipeline.files import replacing
 from pipeline.params import Crawl, load_params
-from scrapers.items import Label, Work, write_manifest
+from scrapers.items import LABELS, Work, write_manifest
 from scrapers.spiders.sample import SampleSpider
 
 MANIFEST = Path("data/index/manifest.jsonl")
@@ -26,13 +28,12 @@ log = logging.getLogger(__name__)
 
 def main(argv: Sequence[str]) -> None:
     """Write the manifest."""
-    parser = argparse.ArgumentParser(prog="index", description=__doc__)
+    parser = argparse.ArgumentParser(prog="index", description=__doc__.splitlines()[0])
     parser.add_argument("--museum", metavar="URL", help="ask this open sample museum instead of opening one")
     arguments = parser.parse_args(argv)
     params = load_params().crawl
     works: list[Work] = []
-    labels = get_args(Label)
-    total = params.per_class * len(labels) * len(params.sources)
+    total = params.per_class * len(LABELS) * len(params.sources)
     with progress(total=total, unit="work", description="index") as bar:
 
         def collect(item: Work) -> None:
@@ -45,7 +46,7 @@ def main(argv: Sequence[str]) -> None:
     with replacing(MANIFEST) as temporary:
         write_manifest(works, temporary)
     counts = Counter(work.label for work in works)
-    log.info("%s: %s", MANIFEST, ", ".join(f"{counts[label]} of class {label}" for label in labels))
+    log.info("%s: %s", MANIFEST, ", ".join(f"{counts[label]} of class {label}" for label in LABELS))
 
 
 def _check(works: Sequence[Work], statistics: Sequence[dict[str, Any]], params: Crawl) -> None:
@@ -61,7 +62,7 @@ def _check(works: Sequence[Work], statistics: Sequence[dict[str, Any]], params: 
                 f"the museum {source} describes {dropped} of {dropped + found} works badly, "
                 f"more than crawl.max_error_ratio = {params.max_error_ratio} allows; {MANIFEST} stays as it was"
             )
-    for label in get_args(Label):
+    for label in LABELS:
         found = sum(work.label == label for work in works)
         if found < params.min_per_class:
             raise UserError(

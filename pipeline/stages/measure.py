@@ -8,11 +8,10 @@ own, with the clip, the style and the network; writes ``data/metrics/video.json`
 """
 
 import argparse
-import json
 import statistics
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import cv2
@@ -21,25 +20,43 @@ import torch
 
 from pipeline.console import UserError, progress, run
 from pipeline.device import pick_device
-from pipeline.files import replacing
+from pipeline.files import write_json
 from pipeline.images import load_rgb, to_tensor
 from pipeline.motion import optical_flow, reliability, warp
-from pipeline.painting.clip import Frame, frame_to_tensor
+from pipeline.painting.clip import CUT_RELIABILITY, Frame, frame_to_tensor
 from pipeline.painting.frame import Painter, painting_network
 from pipeline.params import Flow, Params, load_params
 from pipeline.tables import write_table
-from pipeline.video import read_frames
+from pipeline.video import probe, read_frames
 
 WEIGHTS = Path("data/weights/vgg16.safetensors")
 MODEL = Path("data/models/classifier.safetensors")
 METRICS = Path("data/metrics/video.json")
 BY_FRAME = Path("data/plots/temporal.csv")
 KINDS = ("stylized", "baseline")
+YARDSTICK = Flow(
+    finest_scale=0,
+    gradient_descent_iterations=50,
+    variational_refinement_iterations=10,
+    consistency_ratio=0.01,
+    consistency_offset=0.5,
+    boundary_ratio=0.01,
+    boundary_offset=0.002,
+)
+"""The flow that videos are measured with does not change with the one that they are painted with."""
+
+Frames = tuple[Frame, ...]
+"""One moment of the clip, of the stylized video and of the baseline."""
+Mean = float | None
+"""None where no frame has the figure."""
 
 
 @dataclass(frozen=True)
-class FrameFigures:
-    """What is measured of one frame; errors compare it with the next frame, and with the one a long interval ahead."""
+class Figures:
+    """What is measured of one frame; errors compare it with the next frame, and with the one a long interval ahead.
+
+    An error is None where there is no such frame, or where a cut lies between the two.
+    """
 
     warping_error_short: float | None
     warping_error_long: float | None
@@ -52,77 +69,91 @@ def main(argv: Sequence[str]) -> None:
     """Measure every job of ``params.yaml``."""
     argparse.ArgumentParser(prog="measure", description=__doc__.splitlines()[0]).parse_args(argv)
     params = load_params()
-    metrics: dict[str, object] = {}
+    metrics: dict[str, dict[str, dict[str, Mean]]] = {}
     rows: list[dict[str, object]] = []
     for job in params.stylize.jobs:
-        figures = measure_job(job, params)
-        means = {kind: mean_figures(frames) for kind, frames in figures.items()}
-        ratios = {name: means["stylized"][name] / means["baseline"][name] for name in means["baseline"]}
-        metrics[job] = {**means, "ratio": ratios}
-        rows += [
-            {"job": job, "video": kind, "frame": index, "warping_error": frame.warping_error_short}
-            for kind, frames in figures.items()
-            for index, frame in enumerate(frames[:-1])
-        ]
-    write_table(BY_FRAME, ("job", "video", "frame", "warping_error"), rows)
-    with replacing(METRICS) as temporary:
-        temporary.write_text(json.dumps(metrics, indent=2) + "\n")
+        figures = list(measure_job(job, params))
+        stylized, baseline = (mean_figures([frame[kind] for frame in figures]) for kind in KINDS)
+        metrics[job] = {
+            "stylized": stylized,
+            "baseline": baseline,
+            "ratio": {name: ratio(stylized[name], baseline[name]) for name in stylized},
+        }
+        for index, frame in enumerate(figures[:-1]):
+            errors = {kind: frame[kind].warping_error_short for kind in KINDS}
+            rows.append({"job": job, "frame": index, **errors})
+    write_table(BY_FRAME, ("job", "frame", *KINDS), rows)
+    write_json(METRICS, metrics)
 
 
-def measure_job(name: str, params: Params) -> dict[str, list[FrameFigures]]:
-    """The figures of every frame, for the stylized video and its baseline."""
+def measure_job(name: str, params: Params) -> Iterator[dict[str, Figures]]:
+    """The figures of one frame after another, for the stylized video and its baseline."""
     job = params.stylize.jobs[name]
-    clip = list(read_frames(Path(f"data/clips/{job.clip}.mp4")))
+    clip = Path(f"data/clips/{job.clip}.mp4")
     interval = params.measure.long_interval_frames
-    if len(clip) <= interval:
-        raise UserError(
-            f"clips.{job.clip} has {len(clip)} frames, too few to compare frames {interval} apart;"
-            " take a longer part, or lower measure.long_interval_frames"
-        )
-    videos = {kind: list(read_frames(Path(f"data/{kind}/{name}.mp4"))) for kind in KINDS}
-    if any(len(video) != len(clip) for video in videos.values()):
-        raise UserError(f"the videos of job {name} are not as long as their clip; run `dvc repro -f stylize@{name}`")
+    info = probe(clip)
     device = pick_device()
-    height_px, width_px = clip[0].shape[:2]
     style = to_tensor(load_rgb(Path(f"data/styles/{job.style}.png")))
-    network = painting_network(WEIGHTS, MODEL, device)
-    painter = Painter(network, style, params.stylize, height_px=height_px, width_px=width_px, device=device)
-
-    figures: dict[str, list[FrameFigures]] = defaultdict(list)
-    with progress(total=len(clip), unit="frame", description=f"measure {name}") as bar:
-        for i, content in enumerate(clip):
+    painter = Painter(
+        painting_network(WEIGHTS, MODEL, device),
+        style,
+        params.stylize,
+        height_px=info.height_px,
+        width_px=info.width_px,
+        device=device,
+    )
+    videos = [clip, *(Path(f"data/{kind}/{name}.mp4") for kind in KINDS)]
+    if any(probe(video).frame_count != info.frame_count for video in videos):
+        raise UserError(f"the videos of job {name} are not as long as their clip; run `dvc repro -f stylize@{name}`")
+    with progress(total=info.frame_count, unit="frame", description=f"measure {name}") as bar:
+        for window in windows(zip(*map(read_frames, videos), strict=True), interval + 1):
+            content, *painted = window[0]
             errors = {
-                k: warping_errors(content, clip[i + k], [(v[i], v[i + k]) for v in videos.values()], params.flow)
+                k: warping_errors(content, window[k][0], list(zip(painted, window[k][1:], strict=True)))
                 for k in (1, interval)
-                if i + k < len(clip)
+                if k < len(window)
             }
-            for number, (kind, video) in enumerate(videos.items()):
-                losses = painter.losses(frame_to_tensor(video[i]), frame_to_tensor(content))
-                figures[kind].append(
-                    FrameFigures(
-                        warping_error_short=errors[1][number] if 1 in errors else None,
-                        warping_error_long=errors[interval][number] if interval in errors else None,
-                        sharpness=sharpness(video[i]),
-                        content_loss=float(losses.content),
-                        style_loss=float(losses.style),
-                    )
+            frames = {}
+            for number, (kind, frame) in enumerate(zip(KINDS, painted, strict=True)):
+                losses = painter.losses(frame_to_tensor(frame), frame_to_tensor(content))
+                frames[kind] = Figures(
+                    warping_error_short=errors[1][number] if 1 in errors else None,
+                    warping_error_long=errors[interval][number] if interval in errors else None,
+                    sharpness=sharpness(frame),
+                    content_loss=float(losses.content),
+                    style_loss=float(losses.style),
                 )
             bar.update()
-    return figures
+            yield frames
 
 
-def warping_errors(first: Frame, second: Frame, painted: Sequence[tuple[Frame, Frame]], settings: Flow) -> list[float]:
+def windows(items: Iterable[Frames], length: int) -> Iterator[Sequence[Frames]]:
+    """Each item with those that follow, ``length`` in all, fewer at the end."""
+    window: deque[Frames] = deque(maxlen=length)
+    for item in items:
+        window.append(item)
+        if len(window) == length:
+            yield window
+    if len(window) == length:
+        window.popleft()
+    while window:
+        yield window
+        window.popleft()
+
+
+def warping_errors(first: Frame, second: Frame, painted: Sequence[tuple[Frame, Frame]]) -> list[float | None]:
     """Warping error of each pair of ``painted`` frames under the motion from ``first`` to ``second``, unpainted.
 
     The mean, over channels and the pixels that both frames show, of the squared difference between a frame and the
-    next one warped back to it, in [0, 1] (Lai 2018, "Learning Blind Video Temporal Consistency", E_warp; their
-    sum over channels is three times as large).
+    later one warped back to it, in [0, 1] (Lai 2018, "Learning Blind Video Temporal Consistency", E_warp; their
+    sum over channels is three times as large). None across a cut, where painting begins anew.
     """
-    there, back = optical_flow(first, second, settings), optical_flow(second, first, settings)
-    shown = torch.from_numpy(reliability(back, there, settings) >= 0.5)
-    if not shown.any():
-        raise UserError("two frames of a clip share nothing to compare; does it contain a cut? Choose other frames")
-    errors = []
+    there, back = optical_flow(first, second, YARDSTICK), optical_flow(second, first, YARDSTICK)
+    reliable = reliability(back, there, YARDSTICK)
+    if reliable.mean() < CUT_RELIABILITY:
+        return [None] * len(painted)
+    shown = torch.from_numpy(reliable >= 0.5)
+    errors: list[float | None] = []
     for earlier, later in painted:
         warped, _ = warp(frame_to_tensor(later), torch.from_numpy(there), fill=(0, 0, 0))
         errors.append(float((frame_to_tensor(earlier) - warped).square().mean(dim=0)[shown].mean()))
@@ -135,10 +166,16 @@ def sharpness(frame: Frame) -> float:
     return float(np.hypot(along_x, along_y).mean())
 
 
-def mean_figures(frames: Sequence[FrameFigures]) -> dict[str, float]:
+def mean_figures(frames: Sequence[Figures]) -> dict[str, Mean]:
     """The mean of each figure over the frames that have it."""
-    values = [asdict(frame) for frame in frames]
-    return {name: statistics.fmean(row[name] for row in values if row[name] is not None) for name in values[0]}
+    columns = {field.name: [asdict(frame)[field.name] for frame in frames] for field in fields(Figures)}
+    known = {name: [value for value in values if value is not None] for name, values in columns.items()}
+    return {name: statistics.fmean(values) if values else None for name, values in known.items()}
+
+
+def ratio(stylized: Mean, baseline: Mean) -> Mean:
+    """None where there is nothing to compare, or nothing to divide by: a still clip has no error."""
+    return stylized / baseline if stylized is not None and baseline else None
 
 
 if __name__ == "__main__":

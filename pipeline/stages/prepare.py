@@ -9,7 +9,6 @@ other lists each image; ``data/metrics/prepare.json``; a contact sheet of each l
 
 import argparse
 import hashlib
-import json
 import logging
 import multiprocessing
 import os
@@ -26,10 +25,12 @@ from PIL import Image
 
 from pipeline import images
 from pipeline.console import UserError, progress, run
-from pipeline.files import replacing
+from pipeline.files import replacing, write_json
+from pipeline.manifest import load_manifest
 from pipeline.params import Prepare, load_params
-from pipeline.splits import LABELS, SPLITS, Picture, Split, alike, assign_splits, find_duplicates, merge_groups
+from pipeline.splits import SPLITS, Picture, Split, alike, assign_splits, find_duplicates, merge_groups
 from pipeline.tables import write_table
+from scrapers.items import LABELS, Work
 
 MANIFEST = Path("data/index/manifest.jsonl")
 RAW = Path("data/raw")
@@ -48,17 +49,6 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """A downloaded image that the manifest wants."""
-
-    path: str
-    source: str
-    label: str
-    id: str
-    group: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Rejection:
     """A row of ``rejected.csv``; ``reason`` is one of :data:`pipeline.images.Reason`, duplicate or near-duplicate."""
 
@@ -71,12 +61,15 @@ class Rejection:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Run the stage."""
-    argparse.ArgumentParser(prog="prepare", description=__doc__).parse_args(argv)
+    """Accept, reject and split the images."""
+    argparse.ArgumentParser(prog="prepare", description=__doc__.splitlines()[0]).parse_args(argv)
     params = load_params().prepare
-    candidates, missing = find_candidates()
+    wanted = load_manifest(MANIFEST)
+    works = [work for work in wanted if (RAW / work.path).is_file()]
+    if not works:
+        raise UserError(f"{RAW} has no image of {MANIFEST}; `dvc repro fetch` brings them")
     ACCEPTED.unlink(missing_ok=True)  # from here on it no longer describes data/images
-    outcomes = list(decode(candidates, params))
+    outcomes = list(decode(works, params))
     pictures = [outcome for outcome in outcomes if isinstance(outcome, Picture)]
     rejections = [outcome for outcome in outcomes if isinstance(outcome, Rejection)]
 
@@ -93,7 +86,7 @@ def main(argv: Sequence[str]) -> None:
     remove_all_but({Path(picture.path) for picture in groups})
     for label in LABELS:
         write_sheet(SHEETS / f"{label}.jpg", [picture for picture in groups if picture.label == label])
-    write_metrics(groups, splits, rejections, missing)
+    write_metrics(groups, splits, rejections, len(wanted) - len(works))
     rejections.sort(key=lambda each: each.path)
     write_table(REJECTED, [column.name for column in fields(Rejection)], map(asdict, rejections))
     rows = (asdict(picture) | {"group": group, "split": splits[group]} for picture, group in groups.items())
@@ -103,42 +96,16 @@ def main(argv: Sequence[str]) -> None:
     log.info("accepted %d images in %d groups, rejected: %s", len(groups), len(splits), summary)
 
 
-def find_candidates() -> tuple[list[Candidate], int]:
-    """The images of the manifest that are in ``data/raw``, in the manifest's order, and how many are not."""
-    if not MANIFEST.exists():
-        raise UserError(f"{MANIFEST} is missing; `dvc repro` makes it")
-    files = {(*path.parts[-3:-1], path.stem): path for path in RAW.glob("*/*/[!.]*")}
-    candidates: list[Candidate] = []
-    missing = 0
-    with MANIFEST.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                entry = json.loads(line)
-                source, label, name, group = (str(entry[key]) for key in ("source", "label", "id", "group"))
-            except (ValueError, KeyError, TypeError):
-                raise UserError(
-                    f"line {number} of {MANIFEST} is not an image's record; delete it and run `dvc repro`"
-                ) from None
-            # Names in a manifest are not to be trusted: they only choose among the files found, and each file once.
-            if path := files.pop((source, label, name), None):
-                candidates.append(Candidate(path=str(path), source=source, label=label, id=name, group=group))
-            else:
-                missing += 1
-    if not candidates:
-        raise UserError(f"{RAW} has no image of {MANIFEST}; `dvc repro` fetches them")
-    return candidates, missing
-
-
-def decode(candidates: Sequence[Candidate], params: Prepare) -> Iterator[Picture | Rejection]:
-    """Decode ``candidates`` in parallel, in order. Only these small records come back: pixels go to ``data/images``."""
+def decode(works: Sequence[Work], params: Prepare) -> Iterator[Picture | Rejection]:
+    """Decode the images of ``works`` in parallel, in order. Only small records come back: pixels go to files."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(SLOW_IMPORTS)
     with (
         ProcessPoolExecutor(mp_context=context, initializer=_end_with_parent) as pool,
-        progress(total=len(candidates), unit="image", description="prepare") as bar,
+        progress(total=len(works), unit="image", description="prepare") as bar,
     ):
         try:
-            for outcome in pool.map(partial(decode_one, params=params), candidates, chunksize=8):
+            for outcome in pool.map(partial(decode_one, params=params), works, chunksize=8):
                 bar.update()
                 yield outcome
         except BrokenProcessPool:
@@ -158,34 +125,35 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def decode_one(candidate: Candidate, params: Prepare) -> Picture | Rejection:
+def decode_one(work: Work, params: Prepare) -> Picture | Rejection:
     """Decode, reduce and write one image."""
-    data = Path(candidate.path).read_bytes()
+    raw = RAW / work.path
+    data = raw.read_bytes()
     try:
         image = images.open_image(data, max_megapixels=params.max_megapixels, min_side_px=params.min_side_px)
     except images.RejectedImage as error:
-        return _rejection(candidate, candidate.path, error.reason, error.detail)
+        return _rejection(work, str(raw), error.reason, error.detail)
     reduced = images.resize_short_side(image, params.short_side_px)
-    path = IMAGES / candidate.source / candidate.label / f"{candidate.id}.jpg"
+    path = IMAGES / work.source / work.label / f"{work.id}.jpg"
     with replacing(path) as temporary:
         reduced.save(temporary, "JPEG", quality=95, subsampling="4:4:4")
     return Picture(
         path=str(path),
-        source=candidate.source,
-        label=candidate.label,
-        id=candidate.id,
-        group=candidate.group,
+        source=work.source,
+        label=work.label,
+        id=work.id,
+        group=work.group,
         width_px=reduced.width,
         height_px=reduced.height,
         is_gray=images.is_gray(reduced),
         phash=images.perceptual_hash(reduced),
-        raw=candidate.path,
+        raw=str(raw),
         raw_pixels=image.width * image.height,
         sha256=hashlib.sha256(data).hexdigest(),
     )
 
 
-def _rejection(image: Candidate | Picture, path: str, reason: str, detail: str) -> Rejection:
+def _rejection(image: Work | Picture, path: str, reason: str, detail: str) -> Rejection:
     return Rejection(path=path, source=image.source, label=image.label, id=image.id, reason=reason, detail=detail)
 
 
@@ -227,8 +195,7 @@ def write_metrics(
         "largest_group": max(Counter(groups.values()).values()),
         "gray_share": {label: round(sum(flags) / len(flags), 4) for label, flags in gray.items()},
     }
-    with replacing(METRICS) as temporary:
-        temporary.write_text(json.dumps(metrics, indent=2) + "\n")
+    write_json(METRICS, metrics)
 
 
 if __name__ == "__main__":

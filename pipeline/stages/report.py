@@ -12,23 +12,23 @@ import json
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pipeline.charts import Chart, line_chart
 from pipeline.console import UserError, run
+from pipeline.files import replacing_folder
+from pipeline.manifest import load_manifest
 from pipeline.params import Job, load_params
 from pipeline.rendering import render
-from pipeline.splits import LABELS
 from pipeline.tables import read_table
 from pipeline.video import VideoInfo, probe
-from scrapers.items import ManifestError, Work, read_manifest
+from scrapers.items import LABELS, Work
 
 REPORT = Path("data/report")
-BUILD = Path("data/work/report")
 MANIFEST = Path("data/index/manifest.jsonl")
 ACCEPTED = Path("data/prepare/accepted.csv")
 PREDICTIONS = Path("data/evaluate/predictions.csv")
@@ -51,14 +51,14 @@ class Video:
     stylized: str
     baseline: str
     style: str
-    figures: dict[str, dict[str, float]]
-    costs: dict[str, dict[str, float]]
+    figures: Mapping[str, Mapping[str, float | None]]
+    costs: Mapping[str, Mapping[str, float]]
     temporal: Chart
 
 
 def main(argv: Sequence[str]) -> None:
-    """Run the stage."""
-    argparse.ArgumentParser(prog="report", description=__doc__).parse_args(argv)
+    """Write the report."""
+    argparse.ArgumentParser(prog="report", description=__doc__.splitlines()[0]).parse_args(argv)
     params = load_params()
     with replacing_folder(REPORT) as folder:
         media = folder / "media"
@@ -68,32 +68,18 @@ def main(argv: Sequence[str]) -> None:
             "snapshot": params.crawl.snapshot,
             "videos": [read_video(name, job, media) for name, job in params.stylize.jobs.items()],
             "long_interval_frames": params.measure.long_interval_frames,
+            "labels": LABELS,
             "sheets": {name: copy(path, media) for name, path in SHEETS.items() if path.exists()},
             "licences": count_licences(works.values()),
             "mistakes": find_mistakes(works),
             "per_source": read_table(PER_SOURCE),
             "confusion": Counter((row["actual"], row["predicted"]) for row in read_table(PLOTS / "confusion.csv")),
-            **{name: read_json(METRICS / f"{name}.json") for name in ("fetch", "prepare", "finetune", "classifier")},
+            **{name: read_figures(METRICS / f"{name}.json") for name in ("fetch", "prepare", "finetune", "classifier")},
             **classifier_charts(),
         }
         for template, name in (("report.html", "index.html"), ("report.md", "report.md")):
             (folder / name).write_text(render(template, contents), encoding="utf-8")
     log.info("open %s", (REPORT / "index.html").resolve().as_uri())
-
-
-@contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder that takes the place of ``path`` on success; what was there goes only then."""
-    shutil.rmtree(BUILD, ignore_errors=True)  # what a killed run left
-    new, old = BUILD / "new", BUILD / "old"
-    new.mkdir(parents=True)
-    try:
-        yield new
-        if path.exists():
-            path.rename(old)
-        new.rename(path)
-    finally:
-        shutil.rmtree(BUILD)
 
 
 def copy(path: Path, media: Path) -> str:
@@ -106,25 +92,37 @@ def copy(path: Path, media: Path) -> str:
     return f"{media.name}/{name}"
 
 
-def read_json(path: Path) -> Any:
+class Figures(dict[str, Any]):
+    """An object of a metrics file; raises :class:`UserError` for a key that it lacks."""
+
+    def __init__(self, path: Path, values: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self._path = path
+
+    def __missing__(self, key: str) -> Any:
+        raise UserError(f"{self._path} says nothing of {key}; delete it, and `dvc repro` makes it anew")
+
+
+def read_figures(path: Path) -> Figures:
     """The contents of a metrics file."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        contents = json.loads(path.read_text(encoding="utf-8"), object_hook=partial(Figures, path))
     except FileNotFoundError:
         raise UserError(f"{path} is missing; `dvc repro` makes it") from None
     except ValueError:
         raise UserError(f"{path} is not JSON; delete it, and `dvc repro` makes it anew") from None
+    return contents if isinstance(contents, Figures) else Figures(path, {})
 
 
 def read_video(name: str, job: Job, media: Path) -> Video:
     """All there is to say about one job; its files are copied."""
-    measured = read_json(METRICS / "video.json").get(name)
+    measured = read_figures(METRICS / "video.json").get(name)
     rows = [row for row in read_table(PLOTS / "temporal.csv") if row["job"] == name]
     if not measured or not rows:
         raise UserError(f"{METRICS / 'video.json'} says nothing of job {name}; run `dvc repro measure`")
 
-    def errors(kind: str) -> list[tuple[float, float]]:
-        return [(int(row["frame"]) + 1, float(row["warping_error"])) for row in rows if row["video"] == kind]
+    def errors(kind: str) -> list[tuple[float, float | None]]:
+        return [(int(row["frame"]) + 1, float(row[kind]) if row[kind] else None) for row in rows]
 
     clip = Path(f"data/clips/{job.clip}.mp4")
     return Video(
@@ -136,7 +134,7 @@ def read_video(name: str, job: Job, media: Path) -> Video:
         style=copy(Path(f"data/styles/{job.style}.png"), media),
         info=probe(clip),
         figures=measured,
-        costs={kind: read_json(METRICS / kind / f"{name}.json") for kind in ("stylized", "baseline")},
+        costs={kind: read_figures(METRICS / kind / f"{name}.json") for kind in ("stylized", "baseline")},
         temporal=line_chart(
             {"painted": errors("stylized"), "baseline": errors("baseline")},
             x_label="frame",
@@ -149,13 +147,9 @@ def read_video(name: str, job: Job, media: Path) -> Video:
 def find_works() -> dict[str, Work]:
     """What the manifest says of each accepted image, by the image's path."""
     accepted = read_table(ACCEPTED)
+    works = {work.key: work for work in load_manifest(MANIFEST)}
     try:
-        works = {work.key: work for work in read_manifest(MANIFEST)}
         return {row["path"]: works[row["source"], row["label"], row["id"]] for row in accepted}
-    except FileNotFoundError:
-        raise UserError(f"{MANIFEST} is missing; `dvc repro` makes it") from None
-    except ManifestError as error:
-        raise UserError(f"{error}; run `dvc repro -f index`") from None
     except KeyError:
         raise UserError(f"{ACCEPTED} has an image that {MANIFEST} does not; run `dvc repro`") from None
 
@@ -173,10 +167,11 @@ def count_licences(works: Iterable[Work]) -> list[dict[str, object]]:
 
 def find_mistakes(works: Mapping[str, Work]) -> list[tuple[Work, float]]:
     """The test images that the classifier got wrong, with the probability of a painting, the worst first."""
+    painting, _ = LABELS
     mistakes = []
     for row in read_table(PREDICTIONS):
         probability = float(row["probability"])
-        is_wrong = (probability >= 0.5) != (row["label"] == "painting")
+        is_wrong = (probability >= 0.5) != (row["label"] == painting)
         if row["split"] == "test" and is_wrong and row["path"] in works:
             mistakes.append((works[row["path"]], probability))
     return sorted(mistakes, key=lambda mistake: (-abs(mistake[1] - 0.5), mistake[0].key))

@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str]) -> None:
-    """Run the stage."""
-    parser = argparse.ArgumentParser(prog="styles", description=__doc__)
+    """Make ready the picture of the style that ``argv`` names."""
+    parser = argparse.ArgumentParser(prog="styles", description=__doc__.splitlines()[0])
     parser.add_argument("name", help="of a style in params.yaml")
     name = parser.parse_args(argv).name
     styles = load_params().styles

@@ -9,7 +9,6 @@ With ``--alone`` every frame is painted on its own, to compare with: ``data/base
 """
 
 import argparse
-import json
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -17,13 +16,14 @@ from pathlib import Path
 
 from pipeline.console import UserError, run
 from pipeline.device import pick_device
-from pipeline.files import replacing
+from pipeline.encoding import Sound, write_video
+from pipeline.files import write_json
 from pipeline.images import load_rgb, to_tensor
 from pipeline.motion import ClipFlow
 from pipeline.painting.clip import Frame, FrameCost, paint_clip, stored_motion, work_folder
 from pipeline.painting.frame import Painter, painting_network
 from pipeline.params import load_params
-from pipeline.video import Sound, probe, read_frames, write_video
+from pipeline.video import probe, read_frames
 
 WEIGHTS = Path("data/weights/vgg16.safetensors")
 MODEL = Path("data/models/classifier.safetensors")
@@ -42,6 +42,7 @@ def main(argv: Sequence[str]) -> None:
     if (job := settings.jobs.get(arguments.job)) is None:
         raise UserError(f"there is no job {arguments.job!r} under stylize.jobs in params.yaml")
 
+    kind = "baseline" if arguments.alone else "stylized"
     clip = Path(f"data/clips/{job.clip}.mp4")
     style = Path(f"data/styles/{job.style}.png")
     flow = Path(f"data/flow/{job.clip}")
@@ -57,7 +58,7 @@ def main(argv: Sequence[str]) -> None:
     )
     motion = None if arguments.alone else stored_motion(ClipFlow.open(flow))
     inputs = [clip, style, WEIGHTS, MODEL, *([] if arguments.alone else sorted(flow.glob("*.npy")))]
-    folder = work_folder(WORK, inputs, replace(settings, jobs={}))
+    folder = work_folder(WORK / f"{kind}-{arguments.job}", inputs, replace(settings, jobs={}))
     costs: list[FrameCost] = []
 
     def painted() -> Iterator[Frame]:
@@ -66,16 +67,14 @@ def main(argv: Sequence[str]) -> None:
             costs.append(cost)
             yield frame
 
-    kind = "baseline" if arguments.alone else "stylized"
     write_video(Path(f"data/{kind}/{arguments.job}.mp4"), painted(), info.frame_rate, crf=CRF, sound=Sound(clip))
     summary = {
         "frames": len(costs),
         "iterations": sum(cost.iterations for cost in costs),
         "seconds": round(sum(cost.seconds for cost in costs), 1),
     }
-    with replacing(Path(f"data/metrics/{kind}/{arguments.job}.json")) as temporary:
-        temporary.write_text(json.dumps(summary, indent=2) + "\n")
-    shutil.rmtree(folder)
+    write_json(Path(f"data/metrics/{kind}/{arguments.job}.json"), summary)
+    shutil.rmtree(folder.parent)  # with frames that other settings left
 
 
 if __name__ == "__main__":

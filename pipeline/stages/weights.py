@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str]) -> None:
-    """Run the stage."""
-    argparse.ArgumentParser(prog="weights", description=__doc__).parse_args(argv)
+    """Install the weights."""
+    argparse.ArgumentParser(prog="weights", description=__doc__.splitlines()[0]).parse_args(argv)
     source = load_params().weights.source
     install_weights(source, WEIGHTS, DOWNLOADS)
     log.info("%s from %s, tensors sha256 %s", WEIGHTS, source, TENSORS_SHA256[:12])

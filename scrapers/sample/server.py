@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 from scrapers.sample import HOST
-from scrapers.sample.works import Work
+from scrapers.sample.works import Exhibit
 
 LARGEST_PAGE = 100
 CONTENT_TYPES = {"jpg": "image/jpeg", "png": "image/png", "gif": "image/gif"}
@@ -20,7 +20,7 @@ class MuseumServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, paintings: Sequence[Work], photographs: Sequence[Work]) -> None:
+    def __init__(self, paintings: Sequence[Exhibit], photographs: Sequence[Exhibit]) -> None:
         super().__init__(("127.0.0.1", 0), MuseumHandler)
         # The calls that lay a stroke are too short to share two cores: in parallel they only wait for each other.
         self.easel = threading.Lock()
@@ -88,7 +88,7 @@ class MuseumHandler(BaseHTTPRequestHandler):
         """Keep the terminal to the pipeline."""
 
 
-def record(work: Work) -> dict[str, object]:
+def record(work: Exhibit) -> dict[str, object]:
     """What the museum tells of a work."""
     source = work.photograph
     title, creator = source.title, source.creator

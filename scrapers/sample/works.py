@@ -37,7 +37,7 @@ Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Work:
+class Exhibit:
     """A photograph or, with a ``manner``, a painting."""
 
     id: str
@@ -80,7 +80,7 @@ class Work:
         return encoded.tobytes()
 
 
-def collect(photographs: Sequence[Photograph], per_class: int | None = None) -> tuple[list[Work], list[Work]]:
+def collect(photographs: Sequence[Photograph], per_class: int | None = None) -> tuple[list[Exhibit], list[Exhibit]]:
     """The museum's paintings and photographs, at most ``per_class`` of each.
 
     The plates come first, then the works of all photographs in turn: a larger museum only adds works at the end. A few
@@ -122,20 +122,20 @@ def _crops(photograph: Photograph) -> Iterator[tuple[Photograph, int, Box]]:
                 yield photograph, number, (left, top, crop_width, crop_height)
 
 
-def _work(identifier: str, photograph: Photograph, box: Box) -> Work:
+def _work(identifier: str, photograph: Photograph, box: Box) -> Exhibit:
     rng = np.random.default_rng(_seed(identifier))
     scale = min(rng.uniform(*MEAN_SIDE_PX) / math.sqrt(box[2] * box[3]), LARGEST_ENLARGEMENT)
     quality = int(rng.integers(*JPEG_QUALITY, endpoint=True))
-    return Work(identifier, photograph, box, round(box[2] * scale), round(box[3] * scale), quality)
+    return Exhibit(identifier, photograph, box, round(box[2] * scale), round(box[3] * scale), quality)
 
 
-def _plates(photographs: Sequence[Photograph]) -> Iterator[Work]:
+def _plates(photographs: Sequence[Photograph]) -> Iterator[Exhibit]:
     by_name = {photograph.name: photograph for photograph in photographs}
     for manner, (name, brush_scale) in PLATES.items():
         height, width = by_name[name].pixels.shape[:2]
         scale = PLATE_LONG_SIDE_PX / max(height, width)
         box, size = (0, 0, width, height), (round(width * scale), round(height * scale))
-        yield Work(f"plate-{manner}", by_name[name], box, *size, 100, manner, brush_scale)
+        yield Exhibit(f"plate-{manner}", by_name[name], box, *size, 100, manner, brush_scale)
 
 
 def _vivid(picture: Picture) -> Picture:

@@ -30,7 +30,7 @@ def test_painting_lowers_the_loss(network: VGG16, settings: Stylize) -> None:
     before = paint.losses(content, content)
     painted = paint.paint(content, start=content, iterations=8)
     after = paint.losses(painted.image, content)
-    assert float(after.total) < 0.7 * float(before.total)
+    assert float(after.total(settings)) < 0.7 * float(before.total(settings))
     assert painted.iterations == 8
     assert painted.image.shape == content.shape
 

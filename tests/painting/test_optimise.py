@@ -48,3 +48,10 @@ def test_a_step_that_lands_far_off_is_taken_back() -> None:
 def test_a_loss_that_never_is_a_number_is_an_error() -> None:
     with pytest.raises(DivergedError):
         minimise(torch.rand(1, 3, 4, 4), lambda x: (x * float("nan")).sum(), Stop(10, 0.0, 5))
+
+
+def test_even_a_single_step_leads_somewhere() -> None:
+    target = torch.full((1, 3, 4, 4), 0.25)
+    start = torch.full((1, 3, 4, 4), 0.75)
+    image, _ = minimise(start, lambda x: 1e3 * (x - target).square().mean(), Stop(1, 0.0, 10))
+    assert (image - target).abs().mean() < (start - target).abs().mean()

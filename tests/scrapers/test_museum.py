@@ -25,7 +25,7 @@ from scrapers.items import Name
 from scrapers.sample import MuseumError, museum, photographs
 from scrapers.sample.server import MuseumServer, record
 from scrapers.sample.troubles import TROUBLES, TWICE
-from scrapers.sample.works import JPEG_QUALITY, MEAN_SIDE_PX, Work, collect
+from scrapers.sample.works import JPEG_QUALITY, MEAN_SIDE_PX, Exhibit, collect
 from tests.conftest import ROOT
 from tests.scrapers.small_museum import NAMES, photograph, pretend_downloads, small_museum
 
@@ -82,14 +82,14 @@ def test_crops_lie_within_their_photograph_and_blank_ones_are_left_out() -> None
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Work], list[Work]]:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Exhibit], list[Exhibit]]:
     """The collection of the real photographs' names."""
     folder = tmp_path_factory.mktemp("museum") / "downloads"
     pretend_downloads(folder)
     return collect(photographs.load(folder))
 
 
-def test_troubled_works_are_early_and_the_catalogue_tells_nothing(whole: tuple[list[Work], list[Work]]) -> None:
+def test_troubled_works_are_early_and_the_catalogue_tells_nothing(whole: tuple[list[Exhibit], list[Exhibit]]) -> None:
     troubled = [[work for work in works[:30] if work.id in (*TROUBLES, f"{TWICE}-print")] for works in whole]
     assert {work.id for works in troubled for work in works} == {*TROUBLES, f"{TWICE}-print"}
     assert [len(works) for works in troubled] == [4, 4]
@@ -104,7 +104,7 @@ def test_troubled_works_are_early_and_the_catalogue_tells_nothing(whole: tuple[l
             assert min(sides) > 100
 
 
-def test_troubled_files_are_served_under_the_type_of_their_name(whole: tuple[list[Work], list[Work]]) -> None:
+def test_troubled_files_are_served_under_the_type_of_their_name(whole: tuple[list[Exhibit], list[Exhibit]]) -> None:
     types = {
         "jpg": ("image/jpeg", b"\xff\xd8"),
         "png": ("image/png", b"\x89PNG"),
@@ -167,7 +167,7 @@ def test_scanned_file_has_grey_of_16_bits() -> None:
     assert np.abs(pixels / 257 - grey).mean() < 6
 
 
-def test_second_file_of_a_photograph_has_another_size_and_quality(whole: tuple[list[Work], list[Work]]) -> None:
+def test_second_file_of_a_photograph_has_another_size_and_quality(whole: tuple[list[Exhibit], list[Exhibit]]) -> None:
     works = {work.id: work for work in whole[1]}
     first, second = works[TWICE], works[f"{TWICE}-print"]
     assert (first.photograph, first.box) == (second.photograph, second.box)

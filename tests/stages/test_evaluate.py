@@ -140,14 +140,23 @@ def test_sources_are_kept_apart() -> None:
 def test_card_warns_of_sample_figures_alone(workspace: Path) -> None:
     scores = measure(predictions([0.2, 0.8], [False, True]), bins=2)
     metrics = {"test": scores, "validation": scores}
-    counts = {"train": 5, "validation": 2, "test": 2}
     for source, warned in (("sample", True), ("museum", False)):
-        card = render_model_card(
-            load_params(), metrics, by_source(predictions([0.2, 0.8], [False, True], source)), counts
-        )
+        accepted = [{"source": source, "split": split} for split in ("train", "validation", "test")]
+        rows = by_source(predictions([0.2, 0.8], [False, True], source))
+        card = render_model_card(load_params(), metrics, rows, accepted)
         assert ("never to be" in card) == warned
         assert "CC BY 4.0" in card
         assert f"| {source} | photo | 1 | 1.0000 | 0.2000 |" in card
+
+
+@pytest.mark.usefixtures("workspace")
+def test_card_names_and_warns_of_a_source_without_test_images() -> None:
+    scores = measure(predictions([0.2, 0.8], [False, True]), bins=2)
+    accepted = [{"source": source, "split": "train"} for source in ("sample", "museum")]
+    rows = by_source(predictions([0.2, 0.8], [False, True], "museum"))
+    card = render_model_card(load_params(), {"test": scores, "validation": scores}, rows, accepted)
+    assert "from: museum, sample (" in card
+    assert "never to be" in card
 
 
 def test_image_that_vanished_is_one_sentence(network: VGG16) -> None:

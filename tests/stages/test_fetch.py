@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from pipeline.stages import fetch
 from pipeline.stages.fetch import MANIFEST, METRICS, RAW, TABLE
 from scrapers.items import Label, Work, read_manifest, write_manifest
 from scrapers.sample.server import record
-from scrapers.sample.works import Work as SampleWork
+from scrapers.sample.works import Exhibit
 from tests.scrapers.small_museum import SmallHandler, SmallMuseum, small_museum
 from tests.stages.running import edit_crawl, error, run, start
 
@@ -24,14 +25,17 @@ PER_CLASS = 10
 @pytest.fixture
 def museum(workspace: Path) -> Iterator[SmallMuseum]:
     """A museum, and the manifest of it."""
-    edit_crawl(per_class=PER_CLASS, min_per_class=PER_CLASS - 2, timeout_s=1.0)
+    edit_crawl(per_class=PER_CLASS, min_per_class=PER_CLASS - 2)
     with small_museum(PER_CLASS) as opened:
         MANIFEST.parent.mkdir(parents=True)
         write_manifest(_works(opened), MANIFEST)
         yield opened
 
 
-def test_killed_run_is_continued_where_it_was(museum: SmallMuseum, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
+def test_stopped_run_is_continued_where_it_was(
+    museum: SmallMuseum, tmp_path: Path, sent: signal.Signals, status: int
+) -> None:
     run("fetch", "--museum", museum.address)
     undisturbed = _files()
     assert len(undisturbed) == 2 * PER_CLASS + 1
@@ -45,16 +49,19 @@ def test_killed_run_is_continued_where_it_was(museum: SmallMuseum, tmp_path: Pat
         while museum.images_asked.total() < PER_CLASS:
             time.sleep(0.01)
             assert process.poll() is None
-        process.kill()
+        process.send_signal(sent)
+        _, errors = process.communicate(timeout=10)
+    assert process.returncode == status
+    assert "Traceback" not in errors
     museum.delay_s = 0.0
-    at_kill = museum.images_asked
-    done_at_kill = {f"/images/{Path(path).name}" for path in _files()}
-    assert 0 < len(done_at_kill & set(at_kill)) < 2 * PER_CLASS
+    asked_when_stopped = museum.images_asked
+    done_when_stopped = {f"/images/{Path(path).name}" for path in _files()}
+    assert 0 < len(done_when_stopped & set(asked_when_stopped)) < 2 * PER_CLASS
     run("fetch", "--museum", museum.address)
     assert _files() == undisturbed
     twice = {path for path, count in museum.images_asked.items() if count > 1}
     assert len(twice) <= 2, "no more than were in flight"
-    assert not twice & done_at_kill
+    assert not twice & done_when_stopped
 
 
 def test_finished_folder_is_left_alone_and_a_changed_one_mended(museum: SmallMuseum) -> None:
@@ -94,7 +101,7 @@ def test_larger_manifest_fetches_what_is_new_and_a_smaller_one_deletes(museum: S
 
 
 def test_every_failure_has_its_reason_and_the_rest_is_kept(museum: SmallMuseum) -> None:
-    edit_crawl(max_image_mb=0.05)
+    edit_crawl(max_image_mb=0.05, timeout_s=1.0)
 
     def redirect(handler: SmallHandler) -> None:
         handler.send_response(302)
@@ -168,7 +175,7 @@ def test_delay_and_concurrency_of_a_host_are_kept(museum: SmallMuseum) -> None:
 
 @pytest.mark.usefixtures("workspace")
 def test_missing_or_damaged_manifest_is_named() -> None:
-    with pytest.raises(UserError, match=r"manifest\.jsonl is not here"):
+    with pytest.raises(UserError, match=r"manifest\.jsonl is missing; `dvc repro index`"):
         fetch.main([])
     MANIFEST.parent.mkdir(parents=True)
     MANIFEST.write_text('{"source": "sample", "id": "../x"}\n')
@@ -181,7 +188,7 @@ def _works(museum: SmallMuseum) -> list[Work]:
     return [_work(work, label) for kind, label in labels.items() for work in museum.by_type[kind]]
 
 
-def _work(work: SampleWork, label: Label) -> Work:
+def _work(work: Exhibit, label: Label) -> Work:
     return Work(
         source="sample",
         id=work.id,

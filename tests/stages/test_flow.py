@@ -6,8 +6,8 @@ import pytest
 
 import pipeline.stages.flow as flow
 from pipeline.console import UserError
+from pipeline.encoding import write_video
 from pipeline.motion import ClipFlow, optical_flow
-from pipeline.video import write_video
 from tests.test_motion import texture
 
 CLIP = Path("data/clips/street.mp4")
@@ -67,7 +67,7 @@ def test_a_run_that_ends_half_way_leaves_nothing_to_trust(workspace: Path, monke
     monkeypatch.setattr(flow, "optical_flow", failing)
     with pytest.raises(KeyboardInterrupt):
         flow.main(["street"])
-    with pytest.raises(UserError, match=r"pipeline\.stages\.flow street"):
+    with pytest.raises(UserError, match="`dvc repro flow@street`"):
         ClipFlow.open(workspace / "data/flow/street")
     monkeypatch.undo()
     monkeypatch.chdir(workspace)
@@ -78,5 +78,11 @@ def test_a_run_that_ends_half_way_leaves_nothing_to_trust(workspace: Path, monke
 
 @pytest.mark.usefixtures("workspace")
 def test_a_missing_clip_is_named_with_the_way_to_make_it() -> None:
-    with pytest.raises(UserError, match=r"street\.mp4 is missing; `python -m pipeline\.stages\.clips street`"):
+    with pytest.raises(UserError, match=r"street\.mp4 is missing; `dvc repro clips@street` makes it"):
         flow.main(["street"])
+
+
+@pytest.mark.usefixtures("workspace")
+def test_a_clip_of_no_parameters_is_named_with_those_that_there_are() -> None:
+    with pytest.raises(UserError, match=r"params\.yaml has no clip 'nosuch'; it has street"):
+        flow.main(["nosuch"])

@@ -1,16 +1,9 @@
-import dataclasses
-
 import cv2
 import numpy as np
 import pytest
 
-from pipeline.console import UserError
 from pipeline.painting.clip import Frame
-from pipeline.params import load_params
-from pipeline.stages.measure import FrameFigures, mean_figures, sharpness, warping_errors
-from tests.conftest import ROOT
-
-FLOW = load_params(ROOT / "params.yaml").flow
+from pipeline.stages.measure import Figures, mean_figures, ratio, sharpness, warping_errors, windows
 
 
 def textured(seed: int, height: int = 64, width: int = 96) -> Frame:
@@ -28,7 +21,9 @@ def test_what_moves_with_the_clip_has_no_error_and_what_stays_behind_has() -> No
     first = textured(0)
     second = shifted(first, 3)
     painted = textured(1)
-    [moving, standing] = warping_errors(first, second, [(painted, shifted(painted, 3)), (painted, painted)], FLOW)
+    [moving, standing] = warping_errors(first, second, [(painted, shifted(painted, 3)), (painted, painted)])
+    assert moving is not None
+    assert standing is not None
     assert moving < 1e-4
     assert standing > 20 * moving
 
@@ -38,15 +33,13 @@ def test_the_error_of_noise_is_twice_its_variance_a_channel() -> None:
     still = textured(0)
     generator = np.random.default_rng(2)
     noises = [generator.normal(128, 25.5, still.shape).clip(0, 255).astype(np.uint8) for _ in range(2)]
-    [error] = warping_errors(still, still, [(noises[0], noises[1])], FLOW)
+    [error] = warping_errors(still, still, [(noises[0], noises[1])])
     assert error == pytest.approx(2 * 0.1**2, rel=0.05)
 
 
-def test_frames_with_nothing_in_common_are_refused() -> None:
-    black, noise = np.zeros((64, 96, 3), np.uint8), np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
-    settings = dataclasses.replace(FLOW, boundary_offset=0, boundary_ratio=0, consistency_offset=0)
-    with pytest.raises(UserError, match="share nothing"):
-        warping_errors(black, noise, [(black, noise)], settings)
+def test_a_cut_is_not_taken_for_flicker() -> None:
+    one, other = textured(0, 144, 256), textured(1, 144, 256)
+    assert warping_errors(one, other, [(one, other), (one, one)]) == [None, None]
 
 
 def test_blur_is_less_sharp() -> None:
@@ -59,7 +52,7 @@ def test_blur_is_less_sharp() -> None:
 
 
 def test_means_leave_out_frames_that_lack_a_figure() -> None:
-    frames = [FrameFigures(0.2, 0.4, 1, 2, 3), FrameFigures(0.4, None, 3, 4, 5), FrameFigures(None, None, 5, 6, 7)]
+    frames = [Figures(0.2, 0.4, 1, 2, 3), Figures(0.4, None, 3, 4, 5), Figures(None, None, 5, 6, 7)]
     assert mean_figures(frames) == {
         "warping_error_short": pytest.approx(0.3),
         "warping_error_long": pytest.approx(0.4),
@@ -67,3 +60,18 @@ def test_means_leave_out_frames_that_lack_a_figure() -> None:
         "content_loss": 4,
         "style_loss": 5,
     }
+
+
+def test_figures_that_nothing_has_are_none() -> None:
+    means = mean_figures([Figures(None, None, 1, 2, 3)])
+    assert means["warping_error_short"] is None
+    assert ratio(means["warping_error_short"], 0.5) is None
+    assert ratio(0.5, 0.0) is None
+    assert ratio(1.0, 4.0) == 0.25
+
+
+@pytest.mark.parametrize(("count", "length"), [(5, 3), (3, 3), (2, 3), (1, 2), (0, 2)])
+def test_each_frame_comes_with_those_that_follow(count: int, length: int) -> None:
+    frames = [(np.full((1, 1, 3), index, np.uint8),) for index in range(count)]
+    found = [[int(frame[0][0, 0, 0]) for frame in window] for window in windows(frames, length)]
+    assert found == [list(range(index, min(index + length, count))) for index in range(count)]

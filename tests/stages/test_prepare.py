@@ -15,7 +15,8 @@ from PIL import Image
 from pipeline.console import UserError
 from pipeline.params import load_params
 from pipeline.splits import Picture
-from pipeline.stages.prepare import decode, find_candidates, main
+from pipeline.stages.prepare import MANIFEST, decode, main
+from scrapers.items import read_manifest
 from scrapers.sample.photographs import DOWNLOADS, load
 from scrapers.sample.troubles import TROUBLES, TWICE
 from scrapers.sample.works import collect
@@ -30,7 +31,7 @@ class Museum:
     """A crawled museum in the current folder: pairs of a painting and a photograph, and what a test adds."""
 
     def __init__(self) -> None:
-        self.entries: list[dict[str, str]] = []
+        self.entries: list[dict[str, str | int]] = []
         for number in range(PAIRS):
             for label, seed in (("painting", 1000 + number), ("photo", 2000 + number)):
                 self.add(
@@ -40,8 +41,11 @@ class Museum:
     def add(
         self, label: str, name: str, data: bytes | None, *, source: str = "sample", group: str = "", kind: str = "jpg"
     ) -> str:
-        title = "A line\u2028and another"
-        self.entries.append({"source": source, "id": name, "label": label, "group": group or name, "title": title})
+        entry = {"source": source, "id": name, "label": label, "group": group or name}
+        entry |= {"title": "A line\u2028and another", "creator": "A. Painter", "licence": "CC0-1.0"}
+        page = f"https://example.org/{source}/{label}/{name}"
+        entry |= {"licence_url": "https://example.org/zero", "page_url": page, "image_url": f"{page}.{kind}"}
+        self.entries.append(entry | {"width_px": 10, "height_px": 10})
         path = Path("data/raw", source, label, f"{name}.{kind}")
         if data is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -234,29 +238,29 @@ def test_a_second_run_writes_the_same_and_removes_what_is_no_longer_wanted(museu
 def test_names_cannot_leave_their_folder(museum: Museum) -> None:
     outside = Path("data/escape.jpg")
     outside.write_bytes(encoded(scene(), "JPEG"))
-    museum.entries.append({"source": "sample", "id": "../../../escape", "label": "photo", "group": "x"})
-    museum.prepare()
-    assert json.loads(Path("data/metrics/prepare.json").read_text())["missing"] == 1
-    assert not list(Path("data/images").rglob("escape*"))
+    museum.entries.append(museum.entries[0] | {"id": "../../../escape"})
+    with pytest.raises(UserError, match=r"manifest\.jsonl:1: id: .*; run `dvc repro -f index`"):
+        museum.prepare()
+    assert not Path("data/images").exists()
 
 
-def test_an_image_listed_twice_is_taken_once(museum: Museum) -> None:
+def test_an_image_listed_twice_is_refused(museum: Museum) -> None:
     museum.entries.append(museum.entries[0])
-    museum.prepare()
-    assert len(table("accepted.csv")) == 2 * PAIRS
+    with pytest.raises(UserError, match=r"manifest\.jsonl:2: sample/painting/work-00 is there twice"):
+        museum.prepare()
 
 
 @pytest.mark.parametrize(
     ("manifest", "message"),
     [
         (None, r"manifest\.jsonl is missing"),
-        ("{}\n", r"line 1 of .*manifest\.jsonl is not an image's record"),
-        ('[1]\n{"so', r"line 1 of .*manifest\.jsonl"),
-        ('{"source": "s", "label": "photo", "id": "1", "group": "1"}\n', r"data/raw has no image"),
+        ("{}\n", r"manifest\.jsonl:1: source"),
+        ('[1]\n{"so', r"manifest\.jsonl:1"),
+        ("", r"data/raw has no image"),
     ],
 )
 def test_mistakes_are_told_in_one_sentence(workspace: Path, manifest: str | None, message: str) -> None:
-    if manifest:
+    if manifest is not None:
         Path("data/index").mkdir(parents=True)
         Path("data/index/manifest.jsonl").write_text(manifest)
     with pytest.raises(UserError, match=message):
@@ -275,8 +279,7 @@ def test_a_killed_worker_ends_the_stage_with_advice(museum: Museum) -> None:
     for number in range(200):
         museum.add("photo", f"more-{number}", data, kind="png")
     museum.write_manifest()
-    candidates, _ = find_candidates()
-    outcomes = decode(candidates, load_params().prepare)
+    outcomes = decode(read_manifest(MANIFEST), load_params().prepare)
     assert isinstance(next(outcomes), Picture)
     for process in multiprocessing.active_children():
         process.kill()

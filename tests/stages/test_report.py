@@ -11,16 +11,18 @@ import pytest
 import yaml
 
 from pipeline.console import UserError
+from pipeline.encoding import write_video
 from pipeline.stages import report
-from pipeline.stages.report import BUILD, MANIFEST, REPORT, main
-from pipeline.tables import write_table
-from pipeline.video import probe, write_video
+from pipeline.stages.report import MANIFEST, REPORT, main
+from pipeline.tables import read_table, write_table
+from pipeline.video import probe
 from scrapers.items import Work, write_manifest
 from tests.pictures import noise, scene
 
 FRAMES = 12
 JOB = "street-expressionist"
 PAGE, SUMMARY = REPORT / "index.html", REPORT / "report.md"
+TEMPORAL = Path("data/plots/temporal.csv")
 COST = {"frames": FRAMES, "iterations": 1234, "seconds": 60.0}
 SCORES = {"images": 2, "accuracy": 0.5, "balanced_accuracy": 0.5, "auroc": 1.0, "loss": 0.7}
 
@@ -128,9 +130,9 @@ def write_jobs(*names: str) -> None:
             path.parent.mkdir(exist_ok=True)
             shutil.copy("data/clips/street.mp4", path)
             write_json(f"data/metrics/{kind}/{name}.json", COST)
-            rows += [{"job": name, "video": kind, "frame": i, "warping_error": 0.001 * i} for i in range(FRAMES - 1)]
+        rows += [{"job": name, "frame": i, "stylized": 0.001 * i, "baseline": 0.002 * i} for i in range(FRAMES - 1)]
     write_json("data/metrics/video.json", video)
-    write_table(Path("data/plots/temporal.csv"), ("job", "video", "frame", "warping_error"), rows)
+    write_table(TEMPORAL, ("job", "frame", "stylized", "baseline"), rows)
 
 
 def set_jobs(*names: str) -> None:
@@ -297,10 +299,9 @@ def test_a_second_run_gives_the_same_bytes() -> None:
 @pytest.mark.usefixtures("inputs")
 def test_a_missing_input_is_named_and_nothing_is_written(path: str) -> None:
     Path(path).unlink()
-    with pytest.raises(UserError, match=f"^{re.escape(path)} is missing; `dvc repro` makes it$"):
+    with pytest.raises(UserError, match=f"^{re.escape(path)} is missing; `dvc repro( index)?` makes it$"):
         main([])
-    assert not REPORT.exists()
-    assert not BUILD.exists()
+    assert not list(REPORT.parent.glob("*report*"))
 
 
 @pytest.mark.usefixtures("inputs")
@@ -319,6 +320,52 @@ def test_mistakes_are_told_in_one_sentence() -> None:
     MANIFEST.write_text("{}\n")
     with pytest.raises(UserError, match=r"manifest\.jsonl:1: source: .*; run `dvc repro -f index`"):
         main([])
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [
+        ("data/metrics/fetch.json", "wanted"),
+        ("data/metrics/prepare.json", "gray_share"),
+        ("data/metrics/finetune.json", "seconds"),
+        ("data/metrics/classifier.json", "test"),
+        ("data/metrics/video.json", "ratio"),
+        (f"data/metrics/stylized/{JOB}.json", "seconds"),
+    ],
+)
+@pytest.mark.usefixtures("inputs")
+def test_a_figure_that_a_file_lacks_is_named(path: str, key: str) -> None:
+    contents = json.loads(Path(path).read_text())
+    del contents.get(JOB, contents)[key]
+    write_json(path, contents)
+    with pytest.raises(UserError, match=rf"^{re.escape(path)} says nothing of {key}; delete it, and `dvc repro` "):
+        main([])
+    assert not REPORT.exists()
+
+
+@pytest.mark.usefixtures("inputs")
+def test_what_could_not_be_measured_is_a_dash_and_a_gap() -> None:
+    video = json.loads(Path("data/metrics/video.json").read_text())
+    video[JOB]["ratio"] = dict.fromkeys(video[JOB]["ratio"])
+    video[JOB]["stylized"] |= {"warping_error_long": None, "style_loss": None}
+    write_json("data/metrics/video.json", video)
+    rows = [row | {"stylized": ""} if row["frame"] in "34" else row for row in read_table(TEMPORAL)]
+    write_table(TEMPORAL, rows[0], rows)
+    main([])
+    page = Elements()
+    assert "Flicker left \N{EN DASH} of what" in page.text
+    assert "of at most a third. \N{EN DASH} 0.00200 0.00800" in page.text
+    assert "None" not in PAGE.read_text() + SUMMARY.read_text()
+    pieces = [str(line["points"]).split() for line in page.named("polyline") if line["class"] == "line-1"]
+    assert [len(piece) for piece in pieces[:2]] == [3, FRAMES - 1 - 3 - 2]
+
+
+@pytest.mark.usefixtures("inputs")
+def test_a_video_of_which_no_frame_could_be_measured_is_shown() -> None:
+    rows = [row | {"stylized": "", "baseline": ""} for row in read_table(TEMPORAL)]
+    write_table(TEMPORAL, rows[0], rows)
+    main([])
+    assert len(Elements().named("svg")) == 4
 
 
 @pytest.mark.usefixtures("inputs")
@@ -346,9 +393,10 @@ def test_a_failing_run_leaves_the_last_report(monkeypatch: pytest.MonkeyPatch) -
 def test_what_a_killed_run_left_is_not_taken() -> None:
     main([])
     first = outputs()
-    (BUILD / "new" / "media").mkdir(parents=True)
-    (BUILD / "new" / "media" / "half.mp4").write_bytes(b"half")
-    REPORT.rename(BUILD / "old")  # killed between the two renames
+    half = REPORT.with_name(".report.new") / "media" / "half.mp4"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"half")
+    REPORT.rename(REPORT.with_name(".report.old"))  # killed between the two renames
     main([])
     assert outputs() == first
-    assert not BUILD.exists()
+    assert list(REPORT.parent.glob("*report*")) == [REPORT]

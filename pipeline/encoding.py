@@ -1,0 +1,129 @@
+"""Frames out as H.264, with the sound of the original."""
+
+import heapq
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from pipeline.console import UserError
+from pipeline.files import replacing
+from pipeline.video import SCALING, reading, video_stream
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """The sound of the video ``path``, from ``start_s`` seconds after its first frame."""
+
+    path: Path
+    start_s: Fraction = Fraction(0)
+
+
+def write_video(
+    path: Path, frames: Iterable[NDArray[np.uint8]], frame_rate: Fraction, crf: int, sound: Sound | None = None
+) -> None:
+    """Encode ``frames``, RGB uint8 (H, W, 3) with H and W even, into an MP4 of H.264 (yuv420p, BT.709).
+
+    ``crf`` is x264's constant quality: 0 is the best, 18 looks lossless. Packets of ``sound`` are copied unchanged, as
+    long as there are frames. ``path`` appears when all is written. Raises :class:`UserError` if there is no frame.
+    """
+    remaining = iter(frames)
+    first = next(remaining, None)
+    if first is None:
+        raise UserError(f"there is no frame to write into {path}; choose a longer range of frames")
+    with _writing(path) as container:
+        stream = container.add_stream("libx264", rate=frame_rate, options={"crf": str(crf)})
+        stream.height, stream.width = first.shape[:2]
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
+        context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+        encoded = _encode(chain((first,), remaining), stream)
+        copied = _copy_sound(sound, container) if sound else iter(())
+        packets: Iterator[Packet[Any]] = heapq.merge(encoded, copied, key=_decoding_time_s)
+        shown = 0
+        for packet in packets:
+            if packet.stream is stream:
+                container.mux(packet)
+                shown += 1
+            elif _decoding_time_s(packet) < shown / frame_rate:
+                with suppress(av.FFmpegError):  # a damaged packet of sound is a short silence
+                    container.mux(packet)
+            else:
+                break  # in order of time, it comes after the last frame
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[OutputContainer]:
+    options = {"movflags": "+faststart"}
+    try:
+        with replacing(path) as part, av.open(f"file:{part}", "w", format="mp4", options=options) as container:
+            yield container
+    except av.FFmpegError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror}): is the disk full, or its sound damaged?"
+        ) from None
+
+
+def _encode(frames: Iterable[NDArray[np.uint8]], stream: VideoStream) -> "Iterator[Packet[VideoStream]]":
+    reformatter = VideoReformatter()
+    for i, pixels in enumerate(frames):
+        rgb = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+        frame = reformatter.reformat(
+            rgb,
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+            interpolation=SCALING,
+        )
+        frame.pts, frame.time_base = i, 1 / stream.codec_context.framerate
+        yield from stream.encode(frame)
+    yield from stream.encode(None)
+
+
+def _copy_sound(sound: Sound, target: OutputContainer) -> "Iterator[Packet[AudioStream]]":
+    """Add a stream to ``target`` at once, and return the packets for it, timed from the start of the sound."""
+    with reading(sound.path) as source:
+        if not source.streams.audio:
+            return iter(())
+        template = source.streams.audio[0]
+        try:
+            stream = target.add_stream_from_template(template)
+        except ValueError as error:
+            log.warning("%s: its sound is left out (%s)", sound.path, error)
+            return iter(())
+    return _sound_packets(sound, stream)
+
+
+def _sound_packets(sound: Sound, target: AudioStream) -> "Iterator[Packet[AudioStream]]":
+    with reading(sound.path) as source:
+        video = video_stream(source, sound.path)
+        start_s = sound.start_s + (video.start_time or 0) * (video.time_base or Fraction(0))
+        for packet in source.demux(source.streams.audio[0]):
+            if packet.pts is None or packet.dts is None:  # the empty packet at the end
+                continue
+            start = round(start_s / packet.time_base)
+            # The packet before is needed to decode the first: an MP4 does not play what lies before time 0.
+            if packet.pts + 2 * (packet.duration or 0) > start:
+                packet.pts, packet.dts, packet.stream = packet.pts - start, packet.dts - start, target
+                yield packet
+
+
+def _decoding_time_s(packet: "Packet[Any]") -> Fraction:
+    return (packet.dts or 0) * packet.time_base

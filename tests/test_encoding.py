@@ -1,0 +1,160 @@
+import logging
+import subprocess
+import sys
+import weakref
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pipeline.console import UserError
+from pipeline.encoding import Sound, write_video
+from pipeline.video import probe, read_frames
+from tests.clips import SAMPLE_RATE, first_heard_s, grays, levels, make_clip, samples, sound_packets
+
+
+def gradient() -> NDArray[np.uint8]:
+    y, x = np.mgrid[:96, :128] / (95, 127)[0]
+    return np.stack((x * 186, y * 255, 255 - x * 186), axis=-1).round().astype(np.uint8)
+
+
+@pytest.mark.parametrize("colour", [(200, 30, 60), (0, 0, 0), (255, 255, 255), (10, 120, 250), None])
+def test_colours_survive_writing_and_reading(tmp_path: Path, colour: tuple[int, int, int] | None) -> None:
+    picture = gradient() if colour is None else np.full((96, 128, 3), colour, np.uint8)
+    write_video(tmp_path / "out.mp4", [picture] * 5, Fraction(25), crf=8)
+    for frame in read_frames(tmp_path / "out.mp4"):
+        assert np.abs(frame.astype(int) - picture).mean() < 1.5
+
+
+def test_the_output_is_what_players_play(tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    write_video(out, [np.full((48, 64, 3), (200, 30, 60), np.uint8)] * 3, Fraction(25), crf=8)
+    with av.open(out) as container:
+        stream = container.streams.video[0]
+        context = stream.codec_context
+        assert (context.name, stream.pix_fmt) == ("h264", "yuv420p")
+        assert (context.colorspace, context.color_primaries, context.color_trc, context.color_range) == (1, 1, 1, 1)
+        luma = next(container.decode(stream)).to_ndarray()[:48]
+    expected = 16 + 219 * np.dot((0.2126, 0.7152, 0.0722), (200, 30, 60)) / 255
+    assert abs(float(luma.mean()) - expected) < 1
+    data = out.read_bytes()
+    assert 0 < data.index(b"moov") < data.index(b"mdat")
+
+
+@pytest.mark.parametrize("rate", [Fraction(24), Fraction(25), Fraction(30000, 1001), Fraction(60), Fraction(12, 5)])
+def test_frame_rates_are_kept(tmp_path: Path, rate: Fraction) -> None:
+    write_video(tmp_path / "out.mp4", grays(31), rate, crf=8)
+    info = probe(tmp_path / "out.mp4")
+    assert (info.frame_rate, info.frame_count, info.has_sound) == (rate, 31, False)
+    assert levels(read_frames(tmp_path / "out.mp4"))[:25] == list(range(25))
+
+
+def test_no_frame_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no frame to write into .*out\.mp4"):
+        write_video(tmp_path / "out.mp4", [], Fraction(25), crf=8)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
+    references: list[weakref.ref[NDArray[np.uint8]]] = []
+    alive: list[int] = []
+
+    def watched() -> Iterator[NDArray[np.uint8]]:
+        for frame in read_frames(clip):
+            references.append(weakref.ref(frame))
+            alive.append(sum(reference() is not None for reference in references))
+            yield frame
+
+    clip = make_clip(tmp_path / "clip.mp4", grays(200))
+    write_video(tmp_path / "out.mp4", watched(), Fraction(25), crf=30)
+    assert len(alive) == 200
+    assert max(alive) <= 5
+
+
+@pytest.mark.parametrize(
+    ("rate", "frames"),
+    [(Fraction(25), slice(20, 45)), (Fraction(30000, 1001), slice(0, 60)), (Fraction(24), slice(1, 50))],
+)
+@pytest.mark.parametrize(("name", "codec"), [("clip.mp4", "aac"), ("clip.mkv", "libopus")])
+def test_sound_is_copied_unchanged_trimmed_and_in_step(
+    tmp_path: Path, rate: Fraction, frames: slice, name: str, codec: str
+) -> None:
+    clip, out = make_clip(tmp_path / name, grays(75), rate, sound=codec), tmp_path / "out.mp4"
+    assert probe(clip).has_sound
+    start_s = frames.start / rate
+    length_s = (frames.stop - frames.start) / rate
+    write_video(out, read_frames(clip, frames), rate, 20, Sound(clip, start_s))
+
+    source, copied = sound_packets(clip), sound_packets(out)
+    first = [data for _, data in source].index(copied[0][1])
+    assert [data for _, data in copied] == [data for _, data in source[first : first + len(copied)]]
+    for (was_s, _), (is_s, _) in zip(source[first:], copied, strict=False):
+        assert abs(was_s - start_s - is_s) < 0.0015
+    packet_s = Fraction(1024, SAMPLE_RATE)
+    assert -2 * packet_s <= copied[0][0] <= 0
+    assert length_s - 2 * packet_s < copied[-1][0] < length_s
+    assert first_heard_s(out) == pytest.approx(float(1 - start_s), abs=0.012)
+    assert probe(out).frame_count == frames.stop - frames.start
+
+
+def test_sound_is_whole_from_its_first_sample(tmp_path: Path) -> None:
+    """AAC overlaps packets: without the packet before, the first would fade in."""
+    clip, out = make_clip(tmp_path / "clip.mp4", grays(50), sound="aac"), tmp_path / "out.mp4"
+    write_video(out, read_frames(clip, slice(20, 40)), Fraction(25), 20, Sound(clip, Fraction(20, 25)))
+    was, now = samples(clip), samples(out)
+    start = SAMPLE_RATE * 20 // 25
+    np.testing.assert_array_equal(now[: SAMPLE_RATE // 2], was[start : start + SAMPLE_RATE // 2])
+
+
+def test_sound_keeps_step_with_a_video_that_starts_late(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mkv", grays(50), times_ms=range(480, 480 + 50 * 40, 40), sound="aac")
+    write_video(tmp_path / "out.mp4", read_frames(clip), Fraction(25), 20, Sound(clip))
+    assert first_heard_s(tmp_path / "out.mp4") == pytest.approx(1 - 0.48, abs=0.012)
+
+
+def test_sound_that_an_mp4_cannot_hold_is_left_out_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clip = make_clip(tmp_path / "clip.mkv", grays(5), sound="wavpack")
+    with caplog.at_level(logging.WARNING):
+        write_video(tmp_path / "out.mp4", read_frames(clip), Fraction(25), 20, Sound(clip))
+    assert "wavpack" in caplog.text
+    assert probe(tmp_path / "out.mp4").frame_count == 5
+
+
+def test_a_failure_half_way_keeps_the_file_that_was_there(tmp_path: Path) -> None:
+    def failing() -> Iterator[NDArray[np.uint8]]:
+        yield from grays(60)
+        raise RuntimeError("out of paint")
+
+    (tmp_path / "out.mp4").write_bytes(b"the last one")
+    with pytest.raises(RuntimeError, match="out of paint"):
+        write_video(tmp_path / "out.mp4", failing(), Fraction(25), crf=8)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+    assert (tmp_path / "out.mp4").read_bytes() == b"the last one"
+
+
+def test_a_killed_run_leaves_no_half_file(tmp_path: Path) -> None:
+    script = """
+import os, signal, sys
+from fractions import Fraction
+from pathlib import Path
+import numpy as np
+from pipeline.encoding import write_video
+
+def frames():
+    for i in range(200):
+        yield np.random.default_rng(i).integers(0, 255, (96, 128, 3), np.uint8)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+write_video(Path(sys.argv[1]), frames(), Fraction(25), 8)
+"""
+    out = tmp_path / "out.mp4"
+    killed = subprocess.run([sys.executable, "-c", script, out], check=False, capture_output=True)
+    assert killed.returncode == -9, killed.stderr
+    assert not out.exists()
+    assert [path for path in tmp_path.iterdir() if not path.name.startswith(".")] == []
