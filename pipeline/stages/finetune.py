@@ -43,6 +43,7 @@ BEST, LAST = CHECKPOINTS / "best.ckpt", CHECKPOINTS / "last.ckpt"
 MODEL = Path("data/models/classifier.safetensors")
 CURVE = Path("data/plots/training.csv")
 METRICS = Path("data/metrics/finetune.json")
+CODE = [Path(__file__).parents[1] / name for name in ("finetuning.py", "stages/finetune.py", "vgg.py")]
 
 log = logging.getLogger(__name__)
 
@@ -116,9 +117,11 @@ def read_rows() -> Rows:
 
 
 def fingerprint(params: Params) -> str:
-    """Hash of all that decides what training does: parameters and, by their checksums in the index, features."""
-    settings = f"{params.finetune} {params.features} "
-    return hashlib.sha256(settings.encode() + INDEX.read_bytes()).hexdigest()
+    """Hash of all that decides what training does: parameters, code and, by their checksums in the index, features."""
+    digest = hashlib.sha256(f"{params.finetune} {params.features}".encode())
+    for path in (INDEX, *CODE):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def fit(module: Finetuner, rows: Rows, params: Params, finished: int) -> list[dict[str, float]]:
