@@ -32,7 +32,6 @@ CUT_RELIABILITY = 0.25
 """A frame that shares less than this of its area with the last one begins a new shot. In street footage with cuts,
 frames on both sides of one shared 0 to 0.13, any others at least 0.45."""
 
-
 CODE = (
     *sorted(Path(__file__).parent.glob("*.py")),
     *(Path(__file__).parents[1] / name for name in ("motion.py", "vgg.py")),

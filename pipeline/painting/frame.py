@@ -66,7 +66,7 @@ class Painter:
         start: Tensor,
         neighbour: Neighbour | None = None,
         iterations: int,
-        on_iteration: Callable[[], object] | None = None,
+        on_iteration: Callable[[], object] = lambda: None,
     ) -> Painted:
         """Paint ``content`` (3, H, W) from ``start`` (3, H, W), both in [0, 1], in at most ``iterations``.
 
@@ -75,14 +75,12 @@ class Painter:
         content_taps = self._content_taps(content)
 
         def objective(image: Tensor) -> Tensor:
-            if on_iteration:
-                on_iteration()
             taps = self.network.taps(image, self.layers)
             return frame_losses(image, taps, content_taps, self.grams, neighbour).total(self.settings)
 
         stop = Stop(iterations, self.settings.stop_relative_change, self.settings.stop_window)
         try:
-            image, done = minimise(start[None].to(self.device), objective, stop)
+            image, done = minimise(start[None].to(self.device), objective, stop, on_iteration)
         except DivergedError:
             raise UserError("the loss is not finite: lower the weights under stylize in params.yaml") from None
         return Painted(image[0].cpu(), done)

@@ -30,7 +30,12 @@ class DivergedError(Exception):
     """The loss is not a finite number, whatever the step."""
 
 
-def minimise(start: Tensor, objective: Callable[[Tensor], Tensor], stop: Stop) -> tuple[Tensor, int]:
+def minimise(
+    start: Tensor,
+    objective: Callable[[Tensor], Tensor],
+    stop: Stop,
+    on_iteration: Callable[[], object] = lambda: None,
+) -> tuple[Tensor, int]:
     """Minimise ``objective`` from ``start``, an image (1, 3, H, W) in [0, 1] of float32 or float64.
 
     Returns the best image met, clamped to [0, 1], and the number of iterations.
@@ -66,6 +71,7 @@ def minimise(start: Tensor, objective: Callable[[Tensor], Tensor], stop: Stop) -
             # Steps are taken without a line search, as in Ruder 2016; the odd one lands far off.
             pixels.data.copy_(best)
             optimiser = _lbfgs(pixels)
+        on_iteration()
         recent.append(loss)
         if len(recent) > stop.window and abs(recent[0] - loss) < stop.relative_change * recent[0]:
             break
