@@ -111,7 +111,7 @@ def measure(predictions: Sequence[Prediction], bins: int) -> dict[str, float]:
         raise UserError(f"{ACCEPTED} has a split without paintings or without photographs; raise crawl.per_class")
     right = (probabilities >= 0.5) == targets.bool()
     recall = {label: float(right[targets == value].double().mean()) for label, value in ((POSITIVE, 1), (NEGATIVE, 0))}
-    return {
+    metrics = {
         "images": len(predictions),
         "accuracy": float(right.double().mean()),
         "balanced_accuracy": sum(recall.values()) / 2,
@@ -120,6 +120,7 @@ def measure(predictions: Sequence[Prediction], bins: int) -> dict[str, float]:
         "loss": float(binary_cross_entropy(probabilities, targets.double())),
         **{f"recall_{label}": value for label, value in recall.items()},
     }
+    return {name: round(value, 6) for name, value in metrics.items()}  # torchmetrics works in float32
 
 
 def by_source(predictions: Sequence[Prediction]) -> list[dict[str, object]]:
