@@ -111,16 +111,16 @@ def measure(predictions: Sequence[Prediction], bins: int) -> dict[str, float]:
         raise UserError(f"{ACCEPTED} has a split without paintings or without photographs; raise crawl.per_class")
     right = (probabilities >= 0.5) == targets.bool()
     recall = {label: float(right[targets == value].double().mean()) for label, value in ((POSITIVE, 1), (NEGATIVE, 0))}
-    metrics = {
+    return {
         "images": len(predictions),
         "accuracy": float(right.double().mean()),
         "balanced_accuracy": sum(recall.values()) / 2,
-        "auroc": float(binary_auroc(probabilities, targets)),
-        "calibration_error": float(binary_calibration_error(probabilities, targets, n_bins=bins)),
+        # torchmetrics works in float32, whose last digits can lead out of [0, 1].
+        "auroc": round(float(binary_auroc(probabilities, targets)), 6),
+        "calibration_error": round(float(binary_calibration_error(probabilities, targets, n_bins=bins)), 6),
         "loss": float(binary_cross_entropy(probabilities, targets.double())),
         **{f"recall_{label}": value for label, value in recall.items()},
     }
-    return {name: round(value, 6) for name, value in metrics.items()}  # torchmetrics works in float32
 
 
 def by_source(predictions: Sequence[Prediction]) -> list[dict[str, object]]:
