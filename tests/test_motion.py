@@ -300,7 +300,7 @@ def test_a_clip_of_one_frame_has_no_flow(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [b"", b"<html>", b"\x93NUMPY\x01\x00"])
 def test_a_broken_flow_is_refused(tmp_path: Path, damage: bytes) -> None:
-    with pytest.raises(UserError, match=r"pipeline\.stages\.flow"):
+    with pytest.raises(UserError, match=r"dvc repro flow@"):
         ClipFlow.open(tmp_path)
     ClipFlow.create(tmp_path, 2, 6, 8)
     np.save(tmp_path / "reliability.npy", np.zeros((1, 6, 8), np.uint8))
