@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help:  ## Show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */  make \1\t/' | expand -t 16
 
-setup: .venv/installed  ## Make the environment in .venv (about 3 minutes, 6 GB of disk)
+setup: .venv/installed  ## Make the environment in .venv (about 2 minutes, 6 GB of disk)
 
 repro: setup  ## Run the whole pipeline on the settings of params.yaml (sample: about 8 minutes on 2 cores)
 	@echo "dvc repro: crawl, fine-tune, stylize, report. About 8 minutes on 2 cores; a second run takes seconds."
@@ -28,7 +28,7 @@ lint: setup
 
 .venv/installed: pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is not installed; name another with make PYTHON=..."; exit 1; }
-	@echo "Making the environment in .venv: about 3 minutes, 6 GB of disk"
+	@echo "Making the environment in .venv: about 2 minutes, 6 GB of disk"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
