@@ -1,5 +1,5 @@
 # What a newcomer types. Everything runs in .venv, which the first command makes.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || echo python3)
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -27,7 +27,8 @@ lint: setup
 	mypy
 
 .venv/installed: pyproject.toml constraints.txt
-	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is not installed; name another with make PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
+	 || { echo "error: this needs Python 3.11; name it with make PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "Making the environment in .venv: about 2 minutes, 6 GB of disk"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
