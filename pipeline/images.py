@@ -13,6 +13,7 @@ from typing import Literal
 import imagehash
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
@@ -140,8 +141,8 @@ def resize_short_side(image: Image.Image, short_side_px: int) -> Image.Image:
     return image.resize((width_px, height_px), Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
-def to_bytes(image: Image.Image) -> Tensor:
-    """An RGB image as uint8 of shape (3, H, W)."""
+def to_bytes(image: Image.Image | NDArray[np.uint8]) -> Tensor:
+    """An RGB image, or its pixels (H, W, 3), as uint8 of shape (3, H, W)."""
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
@@ -150,15 +151,20 @@ def to_unit_range(pixels: Tensor) -> Tensor:
     return pixels.float().div_(255)
 
 
-def to_tensor(image: Image.Image) -> Tensor:
-    """An RGB image as float32 of shape (3, H, W) in [0, 1]."""
+def to_tensor(image: Image.Image | NDArray[np.uint8]) -> Tensor:
+    """An RGB image, or its pixels (H, W, 3), as float32 of shape (3, H, W) in [0, 1]."""
     return to_unit_range(to_bytes(image).contiguous())
+
+
+def to_pixels(tensor: Tensor) -> NDArray[np.uint8]:
+    """A float tensor of shape (3, H, W) as RGB pixels (H, W, 3); values outside [0, 1] are clipped."""
+    pixels = tensor.detach().float().clamp(0, 1).mul(255).round().to(torch.uint8)
+    return pixels.permute(1, 2, 0).contiguous().cpu().numpy()
 
 
 def to_image(tensor: Tensor) -> Image.Image:
     """A float tensor of shape (3, H, W) as an RGB image; values outside [0, 1] are clipped."""
-    pixels = tensor.detach().float().clamp(0, 1).mul(255).round().to(torch.uint8)
-    return Image.fromarray(pixels.permute(1, 2, 0).contiguous().cpu().numpy())
+    return Image.fromarray(to_pixels(tensor))
 
 
 def perceptual_hash(image: Image.Image) -> str | None:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pipeline.console import progress
 from pipeline.files import replacing
+from pipeline.images import to_pixels, to_tensor
 from pipeline.motion import ClipFlow, optical_flow, reliability, warp
 from pipeline.painting.frame import Painter
 from pipeline.painting.losses import Neighbour
@@ -95,7 +96,7 @@ def paint_clip(
         for index, frame in enumerate(frames):
             path = folder / f"frame-{index:06d}.npz"
             if not path.exists():
-                content = frame_to_tensor(frame)
+                content = to_tensor(frame)
                 start, neighbour, iterations = content, None, settings.first_frame_iterations
                 if motion is not None and last is not None:
                     flow, reliable = motion(index, last[0], frame)
@@ -115,7 +116,7 @@ def paint_clip(
                 cost = FrameCost(int(stored["iterations"]), float(stored["seconds"]))
             last = frame, image
             bar.update()
-            yield tensor_to_frame(image), cost
+            yield to_pixels(image), cost
 
 
 def fill_in(warped: Tensor, content: Tensor, weights: Tensor) -> Tensor:
@@ -137,13 +138,3 @@ def recolour(content: Tensor, painted: Tensor, weights: Tensor) -> Tensor:
     normal = weighted @ inputs.T + RIDGE * weights.numel() * torch.eye(len(inputs))
     change: Tensor = torch.linalg.solve(normal, weighted @ (painted - content).flatten(1).T)
     return (content + (change.T @ inputs).reshape(content.shape)).clamp(0, 1)
-
-
-def frame_to_tensor(frame: Frame) -> Tensor:
-    """RGB (H, W, 3) of uint8 to (3, H, W) in [0, 1]."""
-    return torch.from_numpy(frame).permute(2, 0, 1).float().contiguous() / 255
-
-
-def tensor_to_frame(image: Tensor) -> Frame:
-    """(3, H, W) in [0, 1] to RGB (H, W, 3) of uint8."""
-    return (image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()

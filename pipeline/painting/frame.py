@@ -86,11 +86,11 @@ class Painter:
         return Painted(image[0].cpu(), done)
 
     @torch.no_grad()
-    def losses(self, image: Tensor, content: Tensor, neighbour: Neighbour | None = None) -> Losses:
-        """The terms, not weighted, for a finished ``image`` of ``content``, both (3, H, W) in [0, 1]."""
+    def losses(self, image: Tensor, content: Tensor) -> Losses:
+        """The terms, not weighted, for a lone ``image`` of ``content``, both (3, H, W) in [0, 1]."""
         x = image[None].to(self.device)
         taps = self.network.taps(x, self.layers)
-        return frame_losses(x, taps, self._content_taps(content), self.grams, neighbour)
+        return frame_losses(x, taps, self._content_taps(content), self.grams, None)
 
     @torch.no_grad()
     def _content_taps(self, content: Tensor) -> Mapping[str, Tensor]:

@@ -11,8 +11,7 @@ from torch import Tensor
 from pipeline.painting.losses import PIXEL_RANGE
 
 HISTORY = 20
-"""Pairs of steps and gradient changes that L-BFGS keeps; Ruder 2016 keeps 100, which costs memory and gains nothing
-within a few hundred iterations."""
+"""Pairs of steps and gradient changes that L-BFGS keeps; Ruder 2016 keeps 100, for five times the memory."""
 OVERSHOT = 10
 """A loss so many times the best one is no use to go on from."""
 

@@ -23,7 +23,7 @@ from pipeline.device import pick_device
 from pipeline.files import write_json
 from pipeline.images import load_rgb, to_tensor
 from pipeline.motion import optical_flow, reliability, warp
-from pipeline.painting.clip import CUT_RELIABILITY, Frame, frame_to_tensor
+from pipeline.painting.clip import CUT_RELIABILITY, Frame
 from pipeline.painting.frame import Painter, painting_network
 from pipeline.params import Flow, Params, load_params
 from pipeline.tables import write_table
@@ -115,7 +115,7 @@ def measure_job(name: str, params: Params) -> Iterator[dict[str, Figures]]:
             }
             frames = {}
             for number, (kind, frame) in enumerate(zip(KINDS, painted, strict=True)):
-                losses = painter.losses(frame_to_tensor(frame), frame_to_tensor(content))
+                losses = painter.losses(to_tensor(frame), to_tensor(content))
                 frames[kind] = Figures(
                     warping_error_short=errors[1][number] if 1 in errors else None,
                     warping_error_long=errors[interval][number] if interval in errors else None,
@@ -155,8 +155,8 @@ def warping_errors(first: Frame, second: Frame, painted: Sequence[tuple[Frame, F
     shown = torch.from_numpy(reliable >= 0.5)
     errors: list[float | None] = []
     for earlier, later in painted:
-        warped, _ = warp(frame_to_tensor(later), torch.from_numpy(there), fill=(0, 0, 0))
-        errors.append(float((frame_to_tensor(earlier) - warped).square().mean(dim=0)[shown].mean()))
+        warped, _ = warp(to_tensor(later), torch.from_numpy(there), fill=(0, 0, 0))
+        errors.append(float((to_tensor(earlier) - warped).square().mean(dim=0)[shown].mean()))
     return errors
 
 
