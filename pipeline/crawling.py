@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+from argparse import ArgumentParser
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, NoReturn
@@ -13,32 +14,41 @@ from scrapy.settings import Settings
 
 from pipeline.console import UserError
 from pipeline.params import Crawl
-from scrapers.sample import MuseumError, museum
+from scrapers.sample import HOST, MuseumError, museum
 
-SHORTEST_DELAY_S = 0.001
-"""Without any delay, Scrapy 2.19 starts all the requests of a burst before it counts one of them as running."""
+Spiders = Sequence[tuple[type[Spider], Mapping[str, object]]]
+"""Classes, and the arguments of each."""
+
+
+def add_stand_in(parser: ArgumentParser) -> None:
+    """Add the option to ask another server than the sources'."""
+    parser.add_argument(
+        "--stand-in", metavar="URL", help="rehearse: ask this server, as a proxy, for whatever any source has"
+    )
 
 
 def crawl(
-    spiders: Sequence[tuple[type[Spider], Mapping[str, object]]],
+    spiders: Spiders,
     params: Crawl,
-    on_item: Callable[..., None],
     *,
-    settings: Mapping[str, object],
-    museum_address: str | None,
+    stand_in: str | None,
+    on_item: Callable[..., None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Run ``spiders``, a class and its arguments each, side by side; can be called once in a process.
+    """Run ``spiders`` side by side; can be called once in a process.
 
-    ``on_item(item)`` is called with every item; ``settings`` are added to those of ``scrapers.settings``. The sample
-    museum is opened for the time of the crawl unless ``museum_address`` names an open one. Returns each spider's
-    statistics. Raises :class:`UserError` where a spider ended before its time: Scrapy itself takes that for a success.
+    ``on_item(item)`` is called with every item. The sample museum is open for the time of the crawl, unless the address
+    of a ``stand_in`` is given, which then answers for every host. Returns each spider's statistics. Raises
+    :class:`UserError` where a spider ended before its time: Scrapy itself takes that for a success.
     """
+    own_museum = "sample" in params.sources and not stand_in
     try:
-        with nullcontext(museum_address) if museum_address or "sample" not in params.sources else museum() as address:
-            process = _process(_settings(params, address, settings))
+        with museum() if own_museum else nullcontext(stand_in) as address:
+            detours = {HOST if own_museum else "*": address} if address else {}
+            process = _process(_settings(params, detours))
             crawlers = [process.create_crawler(spider) for spider, _ in spiders]
             for crawler, (_, arguments) in zip(crawlers, spiders, strict=True):
-                crawler.signals.connect(on_item, signals.item_scraped)
+                if on_item:
+                    crawler.signals.connect(on_item, signals.item_scraped)
                 process.crawl(crawler, **arguments)
             # Interrupted, Scrapy would first download all that waits; what is stored is safe without that.
             asyncio.get_event_loop().add_signal_handler(signal.SIGINT, _interrupt)
@@ -67,26 +77,29 @@ def _interrupt() -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _settings(params: Crawl, museum_address: str | None, extra: Mapping[str, object]) -> Settings:
+def _settings(params: Crawl, detours: Mapping[str, str]) -> Settings:
     settings = Settings()
     settings.setmodule("scrapers.settings")
-    default = params.hosts["default"]
-    hosts = {name: host for name, host in params.hosts.items() if name != "default"}
     settings.setdict(
         {
             "USER_AGENT": params.user_agent,
+            # The Art Institute asks for a header of its own.
+            "DEFAULT_REQUEST_HEADERS": {"Accept": "*/*", "AIC-User-Agent": params.user_agent},
+            "DETOURS": detours,
             "DOWNLOAD_TIMEOUT": params.timeout_s,
             "DOWNLOAD_MAXSIZE": round(params.max_image_mb * 1_000_000),
             "DOWNLOAD_WARNSIZE": 0,
-            "DOWNLOAD_DELAY": max(default.delay_s, SHORTEST_DELAY_S),
-            "CONCURRENT_REQUESTS_PER_DOMAIN": default.concurrency,
+            "DOWNLOAD_DELAY": params.hosts["default"].delay_s,
             "CONCURRENT_REQUESTS": sum(host.concurrency for host in params.hosts.values()),
+            # So many connections to a host are kept open. The table of hosts says how many requests there are at a time.
+            "CONCURRENT_REQUESTS_PER_DOMAIN": max(host.concurrency for host in params.hosts.values()),
             "DOWNLOAD_SLOTS": {
-                name: {"delay": max(host.delay_s, SHORTEST_DELAY_S), "concurrency": host.concurrency}
-                for name, host in hosts.items()
+                name: {"delay": host.delay_s, "concurrency": host.concurrency} for name, host in params.hosts.items()
             },
-            "SAMPLE_MUSEUM": museum_address,
-            **extra,
+            "RETRY_TIMES": params.retries,
+            "BACKOFF_S": params.backoff_s,
+            "PATIENCE_S": params.patience_s,
+            "MAX_REFUSALS": params.max_refusals,
         },
         priority="cmdline",
     )
@@ -94,6 +107,9 @@ def _settings(params: Crawl, museum_address: str | None, extra: Mapping[str, obj
 
 
 def _statistics(crawler: Crawler) -> dict[str, Any]:
+    error = getattr(crawler.spider, "error", None)
+    if isinstance(error, OSError):
+        raise error
     statistics = crawler.stats.get_stats()
     reason = statistics.get("finish_reason")
     if reason != "finished" or statistics.get("spider_exceptions/count"):

@@ -1,5 +1,6 @@
 """Every setting of ``params.yaml``, typed and checked: one dataclass a stage, read once in its ``main``."""
 
+import re
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -32,18 +33,30 @@ class Host:
     concurrency: Count
 
 
+Source = Literal["sample", "cleveland", "nga", "met", "aic", "commons", "inaturalist"]
+CONTACT = re.compile(r"https?://(?!(www\.)?example\.)[\w.-]+\.\w+|[\w.+-]+@(?!example\.)[\w-]+\.[\w.-]+")
+"""A web or mail address, but not that of the documentation."""
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Crawl:
-    """What ``index`` and ``fetch`` bring home."""
+    """What ``index`` and ``fetch`` bring home, and how politely."""
 
     snapshot: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
-    sources: Annotated[tuple[Literal["sample"], ...], Field(min_length=1)]
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
     per_class: Count
     min_per_class: Count
+    quotas: dict[Source, dict[Literal["painting", "photo"], Annotated[int, Field(ge=0)]]]
+    licences: Annotated[tuple[str, ...], Field(min_length=1)]
+    exclude: tuple[Annotated[str, Field(pattern=r"^[a-z]+/[A-Za-z0-9._-]+$")], ...]
     max_error_ratio: Ratio
     timeout_s: Positive
     max_image_mb: Positive
-    user_agent: Annotated[str, Field(min_length=3)]
+    retries: Annotated[int, Field(ge=0, le=20)]
+    backoff_s: Positive
+    patience_s: NonNegative
+    max_refusals: Count
+    user_agent: Annotated[str, Field(min_length=3, pattern=r"^[ -~]+$")]
     hosts: dict[str, Host]
 
     @model_validator(mode="after")
@@ -52,6 +65,10 @@ class Crawl:
             raise ValueError("hosts needs an entry named default")
         if self.min_per_class > self.per_class:
             raise ValueError("min_per_class is larger than per_class")
+        if len(set(self.sources)) < len(self.sources):
+            raise ValueError("sources names one twice")
+        if set(self.sources) - {"sample"} and not CONTACT.search(self.user_agent):
+            raise ValueError("user_agent names nobody to turn to; live museums want your mail or web address in it")
         return self
 
 

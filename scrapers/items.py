@@ -36,12 +36,15 @@ class Work:
     """Works of one group show the same thing and never cross a split."""
     title: Text
     creator: Text
+    year: Annotated[int, Field(ge=-10_000, le=3000)] | None
+    """Of creation, the earliest that the source names."""
     licence: Text
+    """SPDX identifier."""
     licence_url: Url
     page_url: Url
     image_url: Url
-    width_px: Pixels
-    height_px: Pixels
+    width_px: Pixels | None
+    height_px: Pixels | None
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -64,9 +67,10 @@ def write_manifest(works: Iterable[Work], path: Path) -> None:
 def read_manifest(path: Path) -> list[Work]:
     """Read what :func:`write_manifest` wrote. Raises :class:`ManifestError` that names the line at fault."""
     works: dict[tuple[str, str, str], Work] = {}
+    line_of_manifest = TypeAdapter(Work)
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
-            work = TypeAdapter(Work).validate_json(line)
+            work = line_of_manifest.validate_json(line)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])

@@ -2,24 +2,29 @@
 
 BOT_NAME = "paint-your-video"
 SPIDER_MODULES = ["scrapers.spiders"]
-DOWNLOADER_MIDDLEWARES = {
-    "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
-    "scrapers.robots.PatientRobotsTxtMiddleware": 100,  # in its place
-    "scrapers.sample.proxy.MuseumProxy": 740,  # before HttpProxyMiddleware, which is at 750
-}
+DOWNLOADER_STATS = False  # nobody reads them, and they cost time
 LOG_INSTALL_ROOT_HANDLER = False  # the pipeline's own is there
 
+# Politeness, in the order in which requests pass.
 ROBOTSTXT_OBEY = True
 COOKIES_ENABLED = False
 DOWNLOAD_DELAY_JITTER = 0.0  # a host's delay is a promise, not an average
-RETRY_TIMES = 2
 RETRY_GIVE_UP_LOG_LEVEL = "DEBUG"  # failures are counted, by reason
+DOWNLOADER_MIDDLEWARES = {
+    "scrapers.addresses.PublicAddresses": 90,
+    "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
+    "scrapers.hosts.ObeyRobotsTxt": 100,  # in its place
+    "scrapers.hosts.HostManners": 560,  # hears of answers and failures before RetryMiddleware, which is at 550
+}
 
-# An address out of a museum's answer never leads to a file of this machine or, by way of a redirect, to another host.
-DOWNLOAD_HANDLERS = {"data": None, "file": None, "ftp": None, "s3": None}
-REDIRECT_ENABLED = False
-METAREFRESH_ENABLED = False
+# Safety: an address out of a museum's answer leads to public hosts that are known beforehand, and nowhere else.
+DOWNLOAD_HANDLERS = {
+    "http": "scrapers.addresses.PublicHandler",
+    "https": "scrapers.addresses.PublicHandler",
+    **dict.fromkeys(["data", "file", "ftp", "s3"]),
+}
 DOWNLOAD_VERIFY_CERTIFICATES = True
-
+REDIRECT_MAX_TIMES = 3
+METAREFRESH_ENABLED = False
 REMOTE_CONTROL_ENABLED = False
 TELNETCONSOLE_ENABLED = False

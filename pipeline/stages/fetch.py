@@ -14,13 +14,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipeline.console import UserError, progress, run
-from pipeline.crawling import crawl
+from pipeline.console import UserError, run
+from pipeline.crawling import add_stand_in, crawl
 from pipeline.files import write_json
 from pipeline.manifest import load_manifest
 from pipeline.params import Crawl, load_params
 from pipeline.tables import write_table
-from scrapers.files import Download, Store
+from pipeline.tallies import Tallies
+from scrapers.files import Store
 from scrapers.items import LABELS, Work
 from scrapers.spiders.images import ImagesSpider
 
@@ -36,7 +37,7 @@ log = logging.getLogger(__name__)
 def main(argv: Sequence[str]) -> None:
     """Bring ``data/raw`` to what the manifest says."""
     parser = argparse.ArgumentParser(prog="fetch", description=__doc__.splitlines()[0])
-    parser.add_argument("--museum", metavar="URL", help="ask this open sample museum instead of opening one")
+    add_stand_in(parser)
     arguments = parser.parse_args(argv)
     params = load_params().crawl
     works = load_manifest(MANIFEST)
@@ -44,10 +45,9 @@ def main(argv: Sequence[str]) -> None:
     deleted = store.prune({work.path for work in works})
     missing = [work for work in works if work.path not in store.checksums]
     log.info("%d images wanted, %d here, %d deleted", len(works), len(works) - len(missing), deleted)
-    reasons = _download(missing, params, arguments.museum) if missing else {}
-    store = Store(RAW)
+    reasons = _download(works, missing, store, params, arguments.stand_in) if missing else {}
     store.write_checksums()
-    failed = {work.path: reasons.get(work.path, "not-stored") for work in works if work.path not in store.checksums}
+    failed = {work.path: reasons[work.path] for work in missing if work.path in reasons}
     for reason, count in Counter(failed.values()).most_common():
         log.warning("%d failed: %s", count, reason)
     _write_table(works, store, failed)
@@ -55,19 +55,24 @@ def main(argv: Sequence[str]) -> None:
     _check(works, failed, params)
 
 
-def _download(works: Sequence[Work], params: Crawl, museum_address: str | None) -> dict[str, str]:
-    """Download the images of ``works``; the reason comes back for each path that failed."""
+def _download(
+    works: Sequence[Work], missing: Sequence[Work], store: Store, params: Crawl, stand_in: str | None
+) -> dict[str, str]:
+    """Download the images of ``missing``; the reason comes back for each path that failed."""
     failed: dict[str, str] = {}
-    with progress(total=len(works), unit="image", description="fetch") as bar:
+    totals = Counter((work.source, work.label) for work in works)
+    here = totals - Counter((work.source, work.label) for work in missing)
+    with Tallies(totals, unit="image", description="fetch", already=here) as tallies:
 
-        def collect(item: Download) -> None:
-            if item.reason:
-                failed[item.work.path] = item.reason
-                bar.set_postfix(failed=len(failed), refresh=False)
-            bar.update()
+        def report(work: Work, reason: str) -> None:
+            if reason:
+                failed[work.path] = reason
+                tallies.failed(work.source, work.label, reason)
+            else:
+                tallies.done(work.source, work.label)
 
-        spiders = [(ImagesSpider, {"works": works})]
-        crawl(spiders, params, collect, settings={"FILES_STORE": str(RAW)}, museum_address=museum_address)
+        arguments = {"works": missing, "store": store, "report": report, "retries": params.retries}
+        crawl([(ImagesSpider, arguments)], params, stand_in=stand_in)
     return failed
 
 

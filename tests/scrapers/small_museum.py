@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,9 +80,13 @@ class SmallHandler(MuseumHandler):
             else:
                 super().do_GET()
 
-    def send_bytes(self, body: bytes, status: int = 200, length: int | None = None) -> None:
+    def send_bytes(
+        self, body: bytes, status: int = 200, length: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
         """Send ``body``, and claim ``length`` bytes of it."""
         self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(body) if length is None else length))
         self.end_headers()
         self.wfile.write(body)

@@ -16,7 +16,7 @@ from pipeline.stages.fetch import MANIFEST, METRICS, RAW, TABLE
 from scrapers.items import Label, Work, read_manifest, write_manifest
 from scrapers.sample.server import record
 from scrapers.sample.works import Exhibit
-from tests.scrapers.small_museum import SmallHandler, SmallMuseum, small_museum
+from tests.scrapers.small_museum import Fault, SmallHandler, SmallMuseum, small_museum
 from tests.stages.running import edit_crawl, error, run, start
 
 PER_CLASS = 10
@@ -25,7 +25,7 @@ PER_CLASS = 10
 @pytest.fixture
 def museum(workspace: Path) -> Iterator[SmallMuseum]:
     """A museum, and the manifest of it."""
-    edit_crawl(per_class=PER_CLASS, min_per_class=PER_CLASS - 2)
+    edit_crawl(per_class=PER_CLASS, min_per_class=PER_CLASS - 2, backoff_s=0.01, patience_s=1.0)
     with small_museum(PER_CLASS) as opened:
         MANIFEST.parent.mkdir(parents=True)
         write_manifest(_works(opened), MANIFEST)
@@ -36,7 +36,7 @@ def museum(workspace: Path) -> Iterator[SmallMuseum]:
 def test_stopped_run_is_continued_where_it_was(
     museum: SmallMuseum, tmp_path: Path, sent: signal.Signals, status: int
 ) -> None:
-    run("fetch", "--museum", museum.address)
+    run("fetch", "--stand-in", museum.address)
     undisturbed = _files()
     assert len(undisturbed) == 2 * PER_CLASS + 1
     RAW.rename(tmp_path / "undisturbed")
@@ -45,7 +45,7 @@ def test_stopped_run_is_continued_where_it_was(
         hosts={"museum.localhost": {"delay_s": 0.0, "concurrency": 2}, "default": {"delay_s": 1, "concurrency": 1}}
     )
     museum.delay_s = 0.1
-    with start("fetch", "--museum", museum.address) as process:
+    with start("fetch", "--stand-in", museum.address) as process:
         while museum.images_asked.total() < PER_CLASS:
             time.sleep(0.01)
             assert process.poll() is None
@@ -57,7 +57,7 @@ def test_stopped_run_is_continued_where_it_was(
     asked_when_stopped = museum.images_asked
     done_when_stopped = {f"/images/{Path(path).name}" for path in _files()}
     assert 0 < len(done_when_stopped & set(asked_when_stopped)) < 2 * PER_CLASS
-    run("fetch", "--museum", museum.address)
+    run("fetch", "--stand-in", museum.address)
     assert _files() == undisturbed
     twice = {path for path, count in museum.images_asked.items() if count > 1}
     assert len(twice) <= 2, "no more than were in flight"
@@ -65,12 +65,12 @@ def test_stopped_run_is_continued_where_it_was(
 
 
 def test_finished_folder_is_left_alone_and_a_changed_one_mended(museum: SmallMuseum) -> None:
-    run("fetch", "--museum", museum.address)
+    run("fetch", "--stand-in", museum.address)
     complete = _files()
     times = {path: path.stat().st_mtime_ns for path in RAW.rglob("*.jpg")}
     _check_records()
     museum.visits.clear()
-    run("fetch", "--museum", museum.address)
+    run("fetch", "--stand-in", museum.address)
     assert not museum.visits
     assert {path: path.stat().st_mtime_ns for path in RAW.rglob("*.jpg")} == times
     changed, missing, *_ = sorted(times)
@@ -82,7 +82,7 @@ def test_finished_folder_is_left_alone_and_a_changed_one_mended(museum: SmallMus
     (RAW / "gone/photo/old.jpg").write_bytes(b"\xff\xd8")
     with (RAW / "checksums.sha256").open("a") as checksums:
         checksums.write("0123 torn li")
-    run("fetch", "--museum", museum.address)
+    run("fetch", "--stand-in", museum.address)
     assert museum.images_asked == {f"/images/{changed.name}": 1, f"/images/{missing.name}": 1}
     assert _files() == complete
     assert not (RAW / "gone").exists()
@@ -92,22 +92,19 @@ def test_larger_manifest_fetches_what_is_new_and_a_smaller_one_deletes(museum: S
     edit_crawl(min_per_class=1)
     works = read_manifest(MANIFEST)
     write_manifest(works[3:], MANIFEST)
-    run("fetch", "--museum", museum.address)
+    run("fetch", "--stand-in", museum.address)
     museum.visits.clear()
     write_manifest(works[:-4], MANIFEST)
-    run("fetch", "--museum", museum.address)
+    run("fetch", "--stand-in", museum.address)
     assert set(museum.images_asked) == {f"/images/{Path(work.path).name}" for work in works[:3]}
     assert {path for path in _files() if path.endswith((".jpg", ".png"))} == {work.path for work in works[:-4]}
 
 
 def test_every_failure_has_its_reason_and_the_rest_is_kept(museum: SmallMuseum) -> None:
-    edit_crawl(max_image_mb=0.05, timeout_s=1.0)
+    edit_crawl(max_image_mb=0.05, timeout_s=1.0, retries=1)
 
-    def redirect(handler: SmallHandler) -> None:
-        handler.send_response(302)
-        handler.send_header("Location", "http://museum.localhost/images/garden-01.jpg")
-        handler.send_header("Content-Length", "0")
-        handler.end_headers()
+    def redirect(to: str) -> Fault:
+        return lambda handler: handler.send_bytes(b"", status=302, headers={"Location": to})
 
     def stall(handler: SmallHandler) -> None:
         time.sleep(1.3)
@@ -115,7 +112,9 @@ def test_every_failure_has_its_reason_and_the_rest_is_kept(museum: SmallMuseum) 
 
     faults = {
         "http-404": lambda handler: handler.send_bytes(b"gone", status=404),
-        "http-302": redirect,
+        "redirect-loop": lambda handler: redirect(handler.path)(handler),
+        "redirect-elsewhere": redirect("http://elsewhere.example/x.jpg"),
+        "x-robots-tag": lambda handler: handler.send_bytes(b"\xff\xd8", headers={"X-Robots-Tag": "noai"}),
         "html": lambda handler: handler.send_bytes(b"\n <!doctype html><p>Are you a robot?"),
         "empty-content": lambda handler: handler.send_bytes(b""),
         "too-large": lambda handler: handler.send_bytes(b"\xff" * 60_000),
@@ -125,13 +124,13 @@ def test_every_failure_has_its_reason_and_the_rest_is_kept(museum: SmallMuseum) 
     paths = sorted(work.path for work in read_manifest(MANIFEST))
     for path, fault in zip(paths, faults.values(), strict=False):
         museum.faults[f"/images/{Path(path).name}"] = fault
-    sentence = error("fetch", "--museum", museum.address)
-    assert "7 of 20 images could not be had" in sentence
+    sentence = error("fetch", "--stand-in", museum.address)
+    assert "9 of 20 images could not be had" in sentence
     assert "crawl.max_error_ratio" in sentence
     rows = _table()
     assert [row["reason"] for row in rows if row["status"] == "failed"] == list(faults)
     assert json.loads(METRICS.read_text())["failed_by_reason"] == dict.fromkeys(sorted(faults), 1)
-    assert sorted(path for path in _files() if path != "checksums.sha256") == paths[7:]
+    assert sorted(path for path in _files() if path != "checksums.sha256") == paths[9:]
 
 
 def test_few_failures_are_borne_but_not_a_class_under_its_floor(museum: SmallMuseum) -> None:
@@ -139,28 +138,32 @@ def test_few_failures_are_borne_but_not_a_class_under_its_floor(museum: SmallMus
     photos = [work for work in read_manifest(MANIFEST) if work.label == "photo"][:3]
     for work in photos:
         museum.faults[f"/images/{Path(work.path).name}"] = lambda handler: handler.send_bytes(b"", status=403)
-    assert "7 images of class photo are here" in error("fetch", "--museum", museum.address)
+    assert "7 images of class photo are here" in error("fetch", "--stand-in", museum.address)
     edit_crawl(min_per_class=PER_CLASS - 3)
-    run("fetch", "--museum", museum.address)
+    run("fetch", "--stand-in", museum.address)
     assert json.loads(METRICS.read_text())["failed_by_reason"] == {"http-403": 3}
 
 
 def test_dead_server_ends_the_stage(museum: SmallMuseum) -> None:
     museum.shutdown()
     museum.server_close()
-    assert "connection-refused 20" in error("fetch", "--museum", museum.address)
+    edit_crawl(patience_s=0.1)
+    sentence = error("fetch", "--stand-in", museum.address)
+    assert "20 of 20 images could not be had" in sentence
+    assert "connection-refused" in sentence
+    assert {row["reason"] for row in _table()} <= {"connection-refused", "robots-txt-unavailable", "host-left-alone"}
 
 
 def test_robots_txt_is_obeyed(museum: SmallMuseum) -> None:
     museum.faults["/robots.txt"] = lambda handler: handler.send_bytes(b"User-agent: *\nDisallow: /images/\n")
-    assert "robots-txt 20" in error("fetch", "--museum", museum.address)
+    assert "robots-txt 20" in error("fetch", "--stand-in", museum.address)
     assert not museum.images_asked
 
 
 def test_delay_and_concurrency_of_a_host_are_kept(museum: SmallMuseum) -> None:
     default = {"delay_s": 9.0, "concurrency": 1}
     edit_crawl(hosts={"museum.localhost": {"delay_s": 0.05, "concurrency": 8}, "default": default})
-    run("fetch", "--museum", museum.address)
+    run("fetch", "--stand-in", museum.address)
     times = [visit.time_s for visit in museum.visits if visit.path.startswith("/images/")]
     assert len(times) == 20
     assert times[-1] - times[0] > 0.8, "19 delays of 0.05 s"
@@ -169,7 +172,7 @@ def test_delay_and_concurrency_of_a_host_are_kept(museum: SmallMuseum) -> None:
     edit_crawl(hosts={"museum.localhost": {"delay_s": 0.0, "concurrency": 3}, "default": default})
     museum.delay_s = 0.05
     museum.open_most = 0
-    run("fetch", "--museum", museum.address)
+    run("fetch", "--stand-in", museum.address)
     assert museum.open_most == 3
 
 
@@ -196,6 +199,7 @@ def _work(work: Exhibit, label: Label) -> Work:
         group=work.photograph.group,
         title=str(record(work)["title"]),
         creator="Somebody",
+        year=None,
         licence="CC0-1.0",
         licence_url="https://example.org/cc0",
         page_url=str(record(work)["url"]),

@@ -1,0 +1,158 @@
+"""The stage ``prepare`` beside its floor: Pillow decoding and reducing the same files on all cores, keeping nothing.
+
+    python -m benchmarks.prepare --images 20000
+
+Makes a crawl in a temporary folder: pictures of their own, one in forty a copy of another. Prints images a second of
+both, taken in turn, their ratio, and the memory and cores that the stage uses; its time is that of the whole command,
+from the start of Python to its exit.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import psutil  # type: ignore[import-untyped]
+import yaml
+from PIL import Image
+
+from benchmarks.step import timed
+from scrapers.items import LABELS, Work, write_manifest
+
+ROOT = Path(__file__).parents[1]
+ROUNDS = 3
+SHORT_SIDE_PX = 256
+"""Of the full run."""
+SAMPLE_S = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """What one run of the stage took. Memory is the peak of all its processes, pages that they share counted once."""
+
+    seconds: float
+    memory_mb: float
+    cores: float
+
+
+def main() -> None:
+    """Compare the two."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=2000, help="in the crawl")
+    images = parser.parse_args().images
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        paths = make_crawl(folder, images)
+        size_kb = median(path.stat().st_size for path in paths) / 1e3
+        print(f"{images} images of {size_kb:.0f} kB (median), {os.cpu_count()} cores")
+        bare(paths)
+        rounds = [(timed(partial(bare, paths)), run_stage(folder)) for _ in range(ROUNDS)]
+    floor_s = median(seconds for seconds, _ in rounds)
+    taken_s, memory_mb, cores = (
+        median(getattr(usage, name) for _, usage in rounds) for name in ("seconds", "memory_mb", "cores")
+    )
+    print(f"bare Pillow  {images / floor_s:.1f} images/s")
+    print(f"prepare      {images / taken_s:.1f} images/s, {floor_s / taken_s:.2f} of bare Pillow")
+    print(f"             {memory_mb:.0f} MB at the peak, {cores:.2f} cores in use")
+
+
+def bare(paths: Sequence[Path]) -> None:
+    """Decode and reduce every file, in a pool on all cores."""
+    with ProcessPoolExecutor() as pool:
+        for _ in pool.map(decode_and_reduce, paths, chunksize=8):
+            pass
+
+
+def decode_and_reduce(path: Path) -> tuple[int, int]:
+    """The size after what the stage cannot do without, at the quality of the stage: in full, without a draft."""
+    with Image.open(path) as image:
+        scale = SHORT_SIDE_PX / min(image.size)
+        width_px, height_px = (round(side_px * scale) for side_px in image.size)
+        return image.resize((width_px, height_px), Image.Resampling.LANCZOS, reducing_gap=3.0).size
+
+
+def run_stage(folder: Path) -> Usage:
+    """Run the stage from nothing, as a command."""
+    shutil.rmtree(folder / "data/images", ignore_errors=True)
+    command = [sys.executable, "-m", "pipeline.stages.prepare"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    memory_bytes, cpu_s = 0, {}
+    began = time.perf_counter()
+    with psutil.Popen(command, cwd=folder, env=environment, stderr=subprocess.DEVNULL) as stage:
+        while stage.poll() is None:
+            together_bytes = 0
+            for process in [stage, *stage.children(recursive=True)]:
+                with suppress(psutil.Error):  # it ended meanwhile
+                    times = process.cpu_times()
+                    cpu_s[process.pid] = times.user + times.system
+                    together_bytes += process.memory_full_info().pss
+            memory_bytes = max(memory_bytes, together_bytes)
+            time.sleep(SAMPLE_S)
+    seconds = time.perf_counter() - began
+    if stage.returncode != 0:
+        raise SystemExit("prepare failed; run it in a project of your own to see why")
+    return Usage(seconds=seconds, memory_mb=memory_bytes / 1e6, cores=sum(cpu_s.values()) / seconds)
+
+
+def make_crawl(folder: Path, images: int) -> list[Path]:
+    """Write files, their manifest and the settings of the full run below ``folder``; return the paths of the files."""
+    settings = yaml.safe_load((ROOT / "params.yaml").read_text())
+    settings["prepare"]["short_side_px"] = SHORT_SIDE_PX
+    (folder / "params.yaml").write_text(yaml.safe_dump(settings))
+    works = [made_up(number) for number in range(images)]
+    manifest = folder / "data/index/manifest.jsonl"
+    manifest.parent.mkdir(parents=True)
+    write_manifest(works, manifest)
+    paths = [folder / "data/raw" / work.path for work in works]
+    for parent in {path.parent for path in paths}:
+        parent.mkdir(parents=True)
+    with ProcessPoolExecutor() as pool:
+        list(pool.map(write_picture, range(images), paths, chunksize=8))
+    return paths
+
+
+def made_up(number: int) -> Work:
+    """A work that no museum has; one in twenty is a PNG."""
+    page = f"https://example.org/{number}"
+    return Work(
+        source=f"museum-{number // 2 % 4}",
+        id=f"{number:05}",
+        label=LABELS[number % 2],
+        group=f"{number}",
+        title=f"Number {number}",
+        creator="unknown",
+        year=None,
+        licence="CC0-1.0",
+        licence_url="https://creativecommons.org/publicdomain/zero/1.0/",
+        page_url=page,
+        image_url=f"{page}.{'png' if number % 20 == 10 else 'jpg'}",
+        width_px=None,
+        height_px=None,
+    )
+
+
+def write_picture(number: int, path: Path) -> None:
+    """Patches under two grains, as large as museums send; one in forty shows what another of its label shows."""
+    random = np.random.default_rng(number - 2 if number % 40 == 39 else number)
+    long_px = int(random.integers(843, 1025))
+    size = (long_px, int(long_px * random.uniform(0.6, 1)))[:: random.choice([1, -1])]
+    image = Image.new("RGB", size)
+    for columns, share in ((8, 1.0), (160, 0.25), (640, 0.15)):
+        grain = random.integers(0, 256, (columns * 3 // 4, columns, 3), dtype=np.uint8)
+        image = Image.blend(image, Image.fromarray(grain).resize(size, Image.Resampling.BICUBIC), share)
+    image.save(path, quality=80 + number % 11)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""What the spiders of all sources share: asking, walking each class, and a doubtful eye on what comes back."""
+
+import json
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Collection, Mapping
+from http import HTTPStatus
+from typing import Any, ClassVar
+from urllib.parse import urlencode, urlsplit
+
+from scrapy import Request, Spider
+from w3lib.url import canonicalize_url
+
+from scrapers.answers import Answers
+from scrapers.items import LABELS, Label, Work
+from scrapers.quotas import Quota
+
+FRUITLESS = 5000
+"""So many records in a row that give no work end a walk: a source might repeat itself for ever."""
+
+
+class AnswerError(Exception):
+    """A source did not answer, or not in the way that it used to."""
+
+
+class GoneError(AnswerError):
+    """What was asked for is not there any more."""
+
+
+BADLY_SHAPED = (ValueError, KeyError, IndexError, TypeError, AttributeError)
+"""What reading a badly shaped record or answer leads to."""
+
+
+class MuseumSpider(Spider):
+    """Walks a source's works, one class after the other, and yields each as a :class:`Work` until its share is full.
+
+    Its statistics, for each label: ``LABEL/dropped`` counts records that are not as they should be, ``LABEL/passed``
+    those that are not for us (not free, without an image); ``LABEL/exhausted`` tells that the source has no more, and
+    ``LABEL/failed`` that an answer ended the walk which could not be had or read.
+    """
+
+    labels: ClassVar[tuple[Label, ...]] = LABELS
+    """The classes that the source has."""
+    image_hosts: ClassVar[frozenset[str]]
+    """Where its images are; a work with an image elsewhere is dropped."""
+
+    def __init__(
+        self,
+        quotas: Mapping[Label, Quota],
+        licences: Collection[str],
+        exclude: Collection[str] = (),
+        answers: Answers | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """``exclude`` names works that are left out, as ``source/id``; ``answers`` keeps what is asked."""
+        super().__init__(**kwargs)
+        self.quotas = quotas
+        self.licences = licences
+        self.exclude = exclude
+        self.answers = answers
+        self.seen: set[object] = set()
+
+    @abstractmethod
+    def records(self, label: Label) -> AsyncIterator[Any]:
+        """Yield what the source has of a class, record by record as it comes, always in the same order."""
+
+    @abstractmethod
+    def work(self, record: Any, label: Label) -> Work | None:
+        """The work that a record describes; None for one that is not for us.
+
+        Raises one of :data:`BADLY_SHAPED` for a record that is not as it should be.
+        """
+
+    async def start(self) -> AsyncIterator[Work]:
+        """Walk each class until its share is full or the source ends."""
+        for label in self.labels:
+            quota = self.quotas[label]
+            try:
+                async for work in self._works(label):
+                    if not await quota.admit(self.name):
+                        break
+                    yield work
+                else:
+                    self._count(f"{label}/exhausted")
+            except (AnswerError, *BADLY_SHAPED) as error:
+                self._count(f"{label}/failed")
+                self.logger.warning("%s: the walk of class %s ended early: %r", self.name, label, error)
+            finally:
+                await quota.end(self.name)
+
+    async def get(self, url: str, query: Mapping[str, object] | None = None, **meta: Any) -> bytes:
+        """The body of an answer of status 200. Raises :class:`AnswerError`."""
+        request = Request(_address(url, query), meta=meta)
+        engine = self.crawler.engine
+        if not engine:
+            raise AnswerError("the crawl has ended")
+        try:
+            response = await engine.download_async(request)
+        except Exception as error:  # whatever networks, protocols and middlewares can raise
+            raise AnswerError(f"{request.url}: {error or type(error).__name__}") from error
+        if response.status != HTTPStatus.OK:
+            gone = response.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+            raise (GoneError if gone else AnswerError)(f"{request.url}: status {response.status}")
+        return response.body
+
+    async def get_json(self, url: str, query: Mapping[str, object] | None = None, *, key: str, **meta: Any) -> Any:
+        """An answer that is a JSON object with ``key``; it is kept for the time of the snapshot.
+
+        Raises :class:`AnswerError`.
+        """
+        address = _address(url, query)
+        kept = self.answers.get(address) if self.answers else None
+        body = kept or await self.get(address, **meta)
+        try:
+            answer = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise AnswerError(f"{address}: not JSON: {error}") from error
+        if not isinstance(answer, dict) or key not in answer:
+            raise AnswerError(f"{address}: not a JSON object with {key!r}")
+        if self.answers and not kept:
+            self.answers.put(address, body)
+        return answer
+
+    async def _works(self, label: Label) -> AsyncIterator[Work]:
+        fruitless = 0
+        async for record in self.records(label):
+            work = self._checked(record, label)
+            fruitless = 0 if work else fruitless + 1
+            if work:
+                yield work
+            elif fruitless >= FRUITLESS:
+                raise AnswerError(f"{FRUITLESS} records in a row gave no work")
+
+    def _checked(self, record: Any, label: Label) -> Work | None:
+        try:
+            work = self.work(record, label)
+            if work:
+                self._check(work)
+        except BADLY_SHAPED as error:
+            self._count(f"{label}/dropped")
+            self.logger.debug("a record is dropped: %r", error)
+            return None
+        if not work or work.licence not in self.licences or f"{work.source}/{work.id}" in self.exclude:
+            self._count(f"{label}/passed")
+            return None
+        return work
+
+    def _check(self, work: Work) -> None:
+        address = urlsplit(work.image_url)
+        if address.netloc not in self.image_hosts:
+            raise ValueError(f"{work.id} has its image elsewhere")
+        marks = {work.key, canonicalize_url(work.image_url)}
+        if marks & self.seen:
+            raise ValueError(f"{work.id} is there twice")
+        self.seen |= marks
+
+    def _count(self, name: str) -> None:
+        self.crawler.stats.inc_value(name)
+
+
+def _address(url: str, query: Mapping[str, object] | None) -> str:
+    return f"{url}?{urlencode(query)}" if query else url
