@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-import psutil  # type: ignore[import-untyped]
+import psutil
 import yaml
 from PIL import Image
 

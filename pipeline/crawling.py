@@ -91,7 +91,7 @@ def _settings(params: Crawl, detours: Mapping[str, str]) -> Settings:
             "DOWNLOAD_WARNSIZE": 0,
             "DOWNLOAD_DELAY": params.hosts["default"].delay_s,
             "CONCURRENT_REQUESTS": sum(host.concurrency for host in params.hosts.values()),
-            # So many connections to a host are kept open. The table of hosts says how many requests there are at a time.
+            # So many connections to a host are kept open; how many are used at a time, the table of hosts says.
             "CONCURRENT_REQUESTS_PER_DOMAIN": max(host.concurrency for host in params.hosts.values()),
             "DOWNLOAD_SLOTS": {
                 name: {"delay": host.delay_s, "concurrency": host.concurrency} for name, host in params.hosts.items()

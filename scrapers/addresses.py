@@ -1,5 +1,6 @@
 """Where a crawl never goes: to this machine, to its neighbours, or anywhere but to public addresses."""
 
+import errno
 import logging
 import socket
 from contextlib import suppress
@@ -53,7 +54,7 @@ class PublicResolver(ThreadedResolver):
             if host not in self.refused:
                 log.warning("%s leads to %s, %s: refused", host, private[0], NOT_PUBLIC)
             self.refused.add(host)
-            raise OSError(f"{host} leads to {private[0]}, {NOT_PUBLIC}")
+            raise OSError(errno.EHOSTUNREACH, f"{host} leads to {private[0]}, {NOT_PUBLIC}")
         return results
 
 

@@ -3,21 +3,24 @@
 import hashlib
 import sqlite3
 import zlib
+from contextlib import closing
 from pathlib import Path
 from typing import Self
+
+COLUMNS = "url TEXT PRIMARY KEY, sha256 BLOB, body BLOB"
 
 
 class Answers:
     """Bodies of answers by their address, in one SQLite file; what is stored survives a kill."""
 
     def __init__(self, path: Path) -> None:
-        """Open ``path``, or make it; one that is no database is made anew."""
+        """Open ``path``, or make it; one that is damaged, or something else, is made anew."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._open(path)
-        except sqlite3.DatabaseError:
+        if path.exists() and not _is_intact(path):
             path.unlink()
-            self._open(path)
+        self._database = sqlite3.connect(path)
+        with self._database:
+            self._database.execute(f"CREATE TABLE IF NOT EXISTS answers ({COLUMNS}) WITHOUT ROWID")
 
     def get(self, url: str) -> bytes | None:
         """The body stored for ``url``; None where there is none, or a damaged one."""
@@ -46,9 +49,15 @@ class Answers:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _open(self, path: Path) -> None:
-        self._database = sqlite3.connect(path)
-        with self._database:
-            self._database.execute(
-                "CREATE TABLE IF NOT EXISTS answers (url TEXT PRIMARY KEY, sha256 BLOB, body BLOB) WITHOUT ROWID"
-            )
+
+def _is_intact(path: Path) -> bool:
+    """Raises :class:`sqlite3.OperationalError` where another process writes to it."""
+    with closing(sqlite3.connect(path)) as database:
+        try:
+            columns = database.execute("SELECT sql FROM sqlite_master WHERE name = 'answers'").fetchone()
+            sound = database.execute("PRAGMA quick_check").fetchone() == ("ok",)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            return False
+        return sound and (not columns or COLUMNS in columns[0])

@@ -3,9 +3,7 @@
 import hashlib
 import re
 import secrets
-import threading
 from collections.abc import Collection
-from io import FileIO
 from pathlib import Path
 
 CHECKSUMS = "checksums.sha256"
@@ -21,8 +19,6 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.checksums: dict[str, str] = {}
-        self._ledger: FileIO | None = None
-        self._lock = threading.Lock()
         if (folder / CHECKSUMS).exists():
             lines = (folder / CHECKSUMS).read_text(encoding="utf-8", errors="replace").splitlines()
             matches = (re.fullmatch(r"([0-9a-f]{64})  (.+)", line) for line in lines)
@@ -39,7 +35,8 @@ class Store:
             except FileNotFoundError:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 temporary.write_bytes(body)
-            self._open_ledger().write(f"{checksum}  {path}\n".encode())
+            with (self.folder / CHECKSUMS).open("ab", buffering=0) as checksums:  # appended by one call, whole
+                checksums.write(f"{checksum}  {path}\n".encode())
             temporary.replace(target)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -67,9 +64,6 @@ class Store:
 
     def write_checksums(self) -> None:
         """Forget files that are not there, and write the hashes anew, sorted."""
-        if self._ledger:
-            self._ledger.close()
-            self._ledger = None
         there = (path for path in sorted(self.checksums) if (self.folder / path).exists())
         self.checksums = {path: self.checksums[path] for path in there}
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -77,13 +71,6 @@ class Store:
         lines = [f"{checksum}  {path}\n" for path, checksum in self.checksums.items()]
         temporary.write_text("".join(lines), encoding="utf-8")
         temporary.replace(self.folder / CHECKSUMS)
-
-    def _open_ledger(self) -> FileIO:
-        """Open the file of hashes, without a buffer: each line is appended by one call, whole."""
-        with self._lock:
-            if not self._ledger:
-                self._ledger = (self.folder / CHECKSUMS).open("ab", buffering=0)
-            return self._ledger
 
 
 def _hash(path: Path) -> str:

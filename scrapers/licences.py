@@ -23,7 +23,7 @@ def identify(statement: str) -> str:
     international one. What is not recognised comes back as it is, and is on nobody's list of licences.
     """
     words = " ".join(re.split(r"[\s_-]+", statement.lower().strip()))
-    if re.fullmatch(r"cc ?0( 1\.0.*)?|cc zero", words):
+    if re.fullmatch(r"cc ?0( 1\.0( universal)?)?|cc zero", words):
         return "CC0-1.0"
     if re.fullmatch(r"pdm?|public domain( mark)?( 1\.0)?|cc pdm( 1\.0)?", words):
         return "CC-PDM-1.0"

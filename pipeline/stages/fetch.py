@@ -60,7 +60,7 @@ def _download(
 ) -> dict[str, str]:
     """Download the images of ``missing``; the reason comes back for each path that failed."""
     failed: dict[str, str] = {}
-    totals = Counter((work.source, work.label) for work in works)
+    totals: Counter[tuple[str, str]] = Counter((work.source, work.label) for work in works)
     here = totals - Counter((work.source, work.label) for work in missing)
     with Tallies(totals, unit="image", description="fetch", already=here) as tallies:
 

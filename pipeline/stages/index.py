@@ -14,13 +14,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scrapers.spiders.aic import AicSpider
-from scrapers.spiders.cleveland import ClevelandSpider
-from scrapers.spiders.commons import CommonsSpider
-from scrapers.spiders.inaturalist import INaturalistSpider
-from scrapers.spiders.met import MetSpider
-from scrapers.spiders.nga import NgaSpider
-
 from pipeline.console import UserError, run
 from pipeline.crawling import add_stand_in, crawl
 from pipeline.files import replacing, write_json
@@ -29,7 +22,13 @@ from pipeline.tallies import Tallies
 from scrapers.answers import Answers
 from scrapers.items import LABELS, Label, Work, write_manifest
 from scrapers.quotas import Quota
+from scrapers.spiders.aic import AicSpider
+from scrapers.spiders.cleveland import ClevelandSpider
+from scrapers.spiders.commons import CommonsSpider
+from scrapers.spiders.inaturalist import INaturalistSpider
+from scrapers.spiders.met import MetSpider
 from scrapers.spiders.museum import MuseumSpider
+from scrapers.spiders.nga import NgaSpider
 from scrapers.spiders.sample import SampleSpider
 
 MANIFEST = Path("data/index/manifest.jsonl")
@@ -70,6 +69,9 @@ def main(argv: Sequence[str]) -> None:
         def collect(item: Work) -> None:
             works.append(item)
             tallies.done(item.source, item.label)
+            update_totals()
+
+        def update_totals() -> None:
             for (source, label), share in _shares(quotas).items():
                 tallies.total(source, label, share)
 
@@ -79,6 +81,7 @@ def main(argv: Sequence[str]) -> None:
             (SPIDERS[source], same | {"answers": None if source == "sample" else answers}) for source in params.sources
         ]
         statistics = crawl(spiders, params, stand_in=arguments.stand_in, on_item=collect)
+        update_totals()
     _write_metrics(quotas, dict(zip(params.sources, statistics, strict=True)))
     _check(works, params)
     with replacing(MANIFEST) as temporary:
@@ -89,7 +92,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _quota(label: Label, params: Crawl) -> Quota:
     sources = [source for source in params.sources if label in SPIDERS[source].labels]
-    caps = {source: caps[label] for source, caps in params.quotas.items() if label in caps}
+    caps: dict[str, int] = {source: caps[label] for source, caps in params.quotas.items() if label in caps}
     return Quota(params.per_class, sources, caps)
 
 

@@ -42,7 +42,7 @@ SHEETS = Path("data/sheets")
 
 ACCEPTED_COLUMNS = ("path", "source", "label", "id", "group", "split", "width_px", "height_px", "is_gray", "phash")
 SHEET_IMAGES, SHEET_COLUMNS, SHEET_TILE_PX = 48, 8, 160
-SLOW_IMPORTS = ["imagehash", "pydantic", "scipy.fftpack", "scipy.sparse.csgraph", "torch"]
+SLOW_IMPORTS = ["imagehash", "pydantic", "scipy.fftpack", "scipy.sparse.csgraph"]
 """Of the workers: done once for all of them."""
 
 log = logging.getLogger(__name__)

@@ -41,7 +41,7 @@ class AicSpider(MuseumSpider):
             answer = await self.get_json(SEARCH, {"params": _search(label, last)}, key="data")
             for artwork in answer["data"]:
                 yield {"artwork": artwork, "iiif_url": answer["config"]["iiif_url"]}
-            if not answer["data"]:
+            if not answer["data"] or last_id(answer["data"]) <= last:
                 return
             last = last_id(answer["data"])
 
@@ -73,7 +73,7 @@ class AicSpider(MuseumSpider):
 
 def _size(original: Any) -> tuple[int, int] | tuple[None, None]:
     # What is called the thumbnail describes the original. A small one is asked for as it is, not enlarged.
-    if not original or original["width"] is None or original["height"] is None:
+    if original is None or original["width"] is None or original["height"] is None:
         return None, None
     width_px, height_px = original["width"], original["height"]
     return width_px * WIDTH_PX // max(width_px, WIDTH_PX), height_px * WIDTH_PX // max(width_px, WIDTH_PX)

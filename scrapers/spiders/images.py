@@ -19,6 +19,7 @@ REASONS: dict[type[Exception], str] = {
     PrivateAddressError: "private-address",
     HostLeftAloneError: "host-left-alone",
     NoRobotsTxtError: "robots-txt-unavailable",
+    exceptions.UnsupportedURLSchemeError: "bad-address",
     exceptions.CannotResolveHostError: "host-unknown",
     exceptions.DownloadCancelledError: "too-large",
     exceptions.DownloadConnectionRefusedError: "connection-refused",
@@ -30,6 +31,9 @@ REASONS: dict[type[Exception], str] = {
 IGNORED = {"Forbidden by robots": "robots-txt", "Filtered offsite": "redirect-elsewhere", "max redir": "redirect-loop"}
 """What Scrapy's middlewares say when they drop a request; they raise the same exception for everything."""
 TRANSIENT = {"host-unknown", "connection-refused", "timeout", "connection-lost", "truncated", "robots-txt-unavailable"}
+
+Attempt = tuple[Work, int, str]
+"""What is to be downloaded, how often it failed, and the reason of the last time."""
 
 
 class ImagesSpider(Spider):
@@ -49,10 +53,10 @@ class ImagesSpider(Spider):
         self.report = report
         self.retries = retries
         self.error: BaseException | None = None
-        self.queues: dict[str, deque[tuple[Work, int]]] = {}
+        self.queues: dict[str, deque[Attempt]] = {}
         for work in works:
             host = urlsplit(work.image_url).hostname or ""
-            self.queues.setdefault(host, deque()).append((work, 0))
+            self.queues.setdefault(host, deque()).append((work, 0, ""))
         self.allowed_domains = list(self.queues)
 
     async def start(self) -> AsyncIterator[Request]:
@@ -70,16 +74,17 @@ class ImagesSpider(Spider):
         return
         yield
 
-    async def _work_through(self, queue: deque[tuple[Work, int]]) -> None:
+    async def _work_through(self, queue: deque[Attempt]) -> None:
         while queue:
-            work, attempt = queue.popleft()
+            work, failures, last_reason = queue.popleft()
             reason = await self._download(work)
             if reason == f"http-{HTTPStatus.TOO_MANY_REQUESTS}":  # the host rests meanwhile, or is left alone
-                queue.append((work, attempt))
-            elif attempt < self.retries and (reason in TRANSIENT or reason.startswith("http-5")):
-                queue.append((work, attempt + 1))
+                queue.append((work, failures, reason))
+            elif failures < self.retries and (reason in TRANSIENT or reason.startswith("http-5")):
+                queue.append((work, failures + 1, reason))
             else:
-                self.report(work, reason)
+                left_alone = reason == REASONS[HostLeftAloneError]
+                self.report(work, last_reason if left_alone and last_reason else reason)
 
     async def _download(self, work: Work) -> str:
         """Store the image of ``work``, or return the reason why not."""

@@ -1,84 +1,141 @@
-"""iNaturalist: photographs of plants and animals, out of the bucket of its open data."""
+"""iNaturalist: photographs of plants and animals, out of the table and the bucket of its open data."""
 
-import re
-from collections import deque
-from collections.abc import AsyncIterator
+import asyncio
+import gzip
+import heapq
+import io
+import zlib
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from hashlib import blake2b
+from operator import itemgetter
 from typing import Any, ClassVar
 
 from scrapers.items import Label, Work
 from scrapers.licences import URLS, identify
-from scrapers.spiders.museum import MuseumSpider
-from scrapers.spiders.paging import last_id, spread
-from scrapers.text import plain
+from scrapers.spiders.museum import AnswerError, MuseumSpider
 
-OBSERVATIONS = "https://api.inaturalist.org/v1/observations"
-LICENCES = ("cc0", "cc-by", "cc-by-sa", "cc-by-nd", "cc-by-nc", "cc-by-nc-sa", "cc-by-nc-nd")
-"""As the interface writes them; all of version 4.0."""
-PLACES = 40
-PAGE_SIZE = 50
-"""A small page: the observations of one page were made on the same day."""
+BUCKET = "https://inaturalist-open-data.s3.amazonaws.com"
+TABLE = f"{BUCKET}/photos.csv.gz"
+PART_BYTES = 64 * 2**20
+"""More than a million of the hundreds of millions of rows; the whole table has more than 10 GB."""
+PART_TIMEOUT_S = 600
+LARGEST_TEXT = 8 * PART_BYTES
+"""Of the part, unpacked, in characters; it should be two to three times its size."""
+LONGEST_ROW = 10_000
+"""In characters; what is longer is taken for several rows."""
+MOST_ROWS = 20_000
+"""Of free photographs; of more, a sample is held."""
+ROWS_AT_A_TIME = 1000
+COLUMNS = frozenset(
+    {"photo_id", "observation_uuid", "observer_id", "extension", "license", "width", "height", "position"}
+)
+EXTENSIONS = frozenset({"jpg", "jpeg", "png"})
 LARGE_PX = 1024
-_PHOTO = re.compile(r"(https://inaturalist-open-data\.s3\.amazonaws\.com/photos/\d+)/square\.(\w+)")
+Row = dict[str, str]
 
 
 class INaturalistSpider(MuseumSpider):
-    """One photograph of each observation whose species is agreed upon."""
+    """The first photograph of each observation, under the licence that the observer gave it.
+
+    The rows are in no random order, says the documentation, so works are drawn from all of the part that is read: by
+    the hash of their observation, the first of every observer before the second of any. What the rest of the table has
+    is not represented.
+    """
 
     name = "inaturalist"
     labels: ClassVar[tuple[Label, ...]] = ("photo",)
     image_hosts = frozenset({"inaturalist-open-data.s3.amazonaws.com"})
+    # The bucket may call the table encoded by gzip, which Scrapy would undo without heed to its being a part.
+    custom_settings: ClassVar[dict[str, Any]] = {"COMPRESSION_ENABLED": False}
 
     async def records(self, label: Label) -> AsyncIterator[Any]:
-        """Yield observations from many places along the years, a page of each at a time."""
-        licences = [licence for licence in LICENCES if identify(licence) in self.licences]
-        if not licences:
-            return
-        query = {"photo_license": ",".join(licences), "photos": "true", "quality_grade": "research", "order_by": "id"}
-        newest = await self.get_json(OBSERVATIONS, {**query, "order": "desc", "per_page": 1}, key="results")
-        places = _places(last_id(newest["results"]))
-        while places:
-            above, below = places.popleft()
-            span = {"order": "asc", "id_above": above, "id_below": below, "per_page": PAGE_SIZE}
-            page = (await self.get_json(OBSERVATIONS, {**query, **span}, key="results"))["results"]
-            for record in page:
-                yield record
-            if page:
-                places.append((last_id(page), below))
+        """Yield the rows of free photographs, those of all observers in turn."""
+        first_part = {"Range": f"bytes=0-{PART_BYTES - 1}"}
+        limits = {"download_maxsize": PART_BYTES, "download_timeout": PART_TIMEOUT_S}
+        async with self.keeping(TABLE, headers=first_part, **limits) as part:
+            rows = await self._draw(part)
+        for row in rows:
+            yield row
 
     def work(self, record: Any, label: Label) -> Work | None:
-        """Read an observation: its first photograph that is open data under a licence of ours."""
-        ours = [photo for photo in record["photos"] if identify(photo["license_code"] or "none") in self.licences]
-        found = next(((photo, match) for photo in ours if (match := _PHOTO.match(photo["url"]))), None)
-        if not found:
+        """Read a row."""
+        if record["extension"].lower() not in EXTENSIONS:
             return None
-        photo, match = found
-        width_px, height_px = _size(photo["original_dimensions"])
-        licence = identify(photo["license_code"])
+        photo, licence = int(record["photo_id"], 10), identify(record["license"])
+        width_px, height_px = _size(record["width"], record["height"])
         return Work(
             source=self.name,
-            id=f"{photo['id']:d}",
+            id=f"{photo}",
             label=label,
-            group=f"{record['id']:d}",
-            title=plain(record["taxon"].get("preferred_common_name"), plain(record["taxon"]["name"], "untitled")),
-            creator=plain(record["user"].get("name"), plain(record["user"]["login"], "unknown")),
-            year=record["observed_on_details"]["year"] if record["observed_on_details"] else None,
+            group=record["observation_uuid"],
+            title=f"iNaturalist photograph {photo}",
+            creator=f"iNaturalist observer {int(record['observer_id'], 10)}",
+            year=None,
             licence=licence,
             licence_url=URLS[licence],
-            page_url=f"https://www.inaturalist.org/observations/{record['id']:d}",
-            image_url=f"{match[1]}/large.{match[2]}",
+            page_url=f"https://www.inaturalist.org/photos/{photo}",
+            image_url=f"{BUCKET}/photos/{photo}/large.{record['extension']}",
             width_px=width_px,
             height_px=height_px,
         )
 
+    async def _draw(self, part: bytes) -> list[Row]:
+        """The first photographs that are free, one of each observation, in the order of the walk."""
+        lots: list[tuple[bytes, int, Row]] = []
+        for number, row in enumerate(_rows(part)):
+            if number % ROWS_AT_A_TIME == 0:
+                await asyncio.sleep(0)  # the other spiders have their turn
+            if row and (row["position"] != "0" or identify(row["license"]) not in self.licences):
+                continue
+            lot = blake2b(row.get("observation_uuid", str(number)).encode(), digest_size=8).digest()
+            heapq.heappush(lots, (lot, number, row))
+            if len(lots) > MOST_ROWS:
+                heapq.heappop(lots)
+        one_each = {lot: row for lot, _, row in sorted(lots, reverse=True)}
+        rounds: Counter[str] = Counter()
+        rows: list[tuple[int, Row]] = []
+        for row in one_each.values():
+            observer = row.get("observer_id", "")
+            rounds[observer] += 1
+            rows.append((rounds[observer], row))
+        return [row for _, row in sorted(rows, key=itemgetter(0))]
 
-def _size(original: Any) -> tuple[int, int] | tuple[None, None]:
-    if not original or original["width"] is None or original["height"] is None:
+
+def _rows(part: bytes) -> Iterator[Row]:
+    """Yield the rows by their columns; one of another length tells nothing.
+
+    Raises :class:`AnswerError` for what is no such table, or unpacks to far more than it should.
+    """
+    names: list[str] = []
+    size = 0
+    for line in _lines(part):
+        size += len(line)
+        fields = line.rstrip("\n").split("\t")
+        if size > LARGEST_TEXT or not COLUMNS.issubset(names or fields):
+            raise AnswerError(f"{TABLE}: not a table of photographs")
+        if names:
+            yield dict(zip(names, fields, strict=True)) if len(fields) == len(names) else {}
+        names = names or fields
+    if not names:
+        raise AnswerError(f"{TABLE}: empty")
+
+
+def _lines(part: bytes) -> Iterator[str]:
+    """Yield the lines of the text, but not the one that its end cuts off."""
+    with gzip.open(io.BytesIO(part), "rt", encoding="utf-8", errors="replace", newline="\n") as text:
+        try:
+            while line := text.readline(LONGEST_ROW):
+                yield line
+        except EOFError:
+            return
+        except (OSError, zlib.error) as error:
+            raise AnswerError(f"{TABLE}: {error}") from error
+
+
+def _size(width: str, height: str) -> tuple[int, int] | tuple[None, None]:
+    if not width or not height:
         return None, None
-    width_px, height_px = original["width"], original["height"]
+    width_px, height_px = int(width, 10), int(height, 10)
     longest_px = max(width_px, height_px, LARGE_PX)
     return width_px * LARGE_PX // longest_px, height_px * LARGE_PX // longest_px
-
-
-def _places(newest: int) -> deque[tuple[int, int]]:
-    """The numbers that each part of all observations lies between."""
-    return deque((newest * part // PLACES, newest * (part + 1) // PLACES + 1) for part in spread(PLACES))

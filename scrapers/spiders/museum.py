@@ -3,6 +3,7 @@
 import json
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any, ClassVar
 from urllib.parse import urlencode, urlsplit
@@ -26,7 +27,7 @@ class GoneError(AnswerError):
     """What was asked for is not there any more."""
 
 
-BADLY_SHAPED = (ValueError, KeyError, IndexError, TypeError, AttributeError)
+BADLY_SHAPED = (ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError)
 """What reading a badly shaped record or answer leads to."""
 
 
@@ -42,6 +43,9 @@ class MuseumSpider(Spider):
     """The classes that the source has."""
     image_hosts: ClassVar[frozenset[str]]
     """Where its images are; a work with an image elsewhere is dropped."""
+
+    scheme: ClassVar[str] = "https"
+    """Of the images' addresses."""
 
     def __init__(
         self,
@@ -87,38 +91,59 @@ class MuseumSpider(Spider):
             finally:
                 await quota.end(self.name)
 
-    async def get(self, url: str, query: Mapping[str, object] | None = None, **meta: Any) -> bytes:
-        """The body of an answer of status 200. Raises :class:`AnswerError`."""
-        request = Request(_address(url, query), meta=meta)
-        engine = self.crawler.engine
-        if not engine:
-            raise AnswerError("the crawl has ended")
+    async def get(
+        self,
+        url: str,
+        query: Mapping[str, object] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **meta: Any,
+    ) -> bytes:
+        """The body of an answer of status 200, or 206 where ``headers`` ask for a range. Raises :class:`AnswerError`.
+
+        A source that sends all it has instead of the range needs a limit: ``download_maxsize``.
+        """
+        request = Request(_address(url, query), headers=dict(headers or {}), meta=meta | {"dont_redirect": True})
         try:
-            response = await engine.download_async(request)
+            response = await self.crawler.engine.download_async(request)
         except Exception as error:  # whatever networks, protocols and middlewares can raise
-            raise AnswerError(f"{request.url}: {error or type(error).__name__}") from error
-        if response.status != HTTPStatus.OK:
+            raise AnswerError(f"{request.url}: {str(error) or type(error).__name__}") from error
+        in_part = "Range" in request.headers and response.status == HTTPStatus.PARTIAL_CONTENT
+        if response.status != HTTPStatus.OK and not in_part:
             gone = response.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
             raise (GoneError if gone else AnswerError)(f"{request.url}: status {response.status}")
         return response.body
+
+    @asynccontextmanager
+    async def keeping(
+        self,
+        url: str,
+        query: Mapping[str, object] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **meta: Any,
+    ) -> AsyncIterator[bytes]:
+        """The body of an answer, which is kept for the time of the snapshot unless reading it raises."""
+        name = "#".join([_address(url, query), *(headers or {}).values()])
+        kept = self.answers.get(name) if self.answers else None
+        body = kept or await self.get(url, query, headers=headers, **meta)
+        yield body
+        if self.answers and not kept:
+            self.answers.put(name, body)
 
     async def get_json(self, url: str, query: Mapping[str, object] | None = None, *, key: str, **meta: Any) -> Any:
         """An answer that is a JSON object with ``key``; it is kept for the time of the snapshot.
 
         Raises :class:`AnswerError`.
         """
-        address = _address(url, query)
-        kept = self.answers.get(address) if self.answers else None
-        body = kept or await self.get(address, **meta)
-        try:
-            answer = json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise AnswerError(f"{address}: not JSON: {error}") from error
-        if not isinstance(answer, dict) or key not in answer:
-            raise AnswerError(f"{address}: not a JSON object with {key!r}")
-        if self.answers and not kept:
-            self.answers.put(address, body)
-        return answer
+        async with self.keeping(url, query, **meta) as body:
+            try:
+                answer = json.loads(body)
+            except (ValueError, RecursionError) as error:
+                raise AnswerError(f"{_address(url, query)}: not JSON: {error}") from error
+            if not isinstance(answer, dict) or key not in answer:
+                raise AnswerError(f"{_address(url, query)}: not a JSON object with {key!r}")
+            return answer
 
     async def _works(self, label: Label) -> AsyncIterator[Work]:
         fruitless = 0
@@ -146,7 +171,7 @@ class MuseumSpider(Spider):
 
     def _check(self, work: Work) -> None:
         address = urlsplit(work.image_url)
-        if address.netloc not in self.image_hosts:
+        if address.scheme != self.scheme or address.netloc not in self.image_hosts:
             raise ValueError(f"{work.id} has its image elsewhere")
         marks = {work.key, canonicalize_url(work.image_url)}
         if marks & self.seen:

@@ -16,6 +16,7 @@ class SampleSpider(MuseumSpider):
 
     name = "sample"
     image_hosts = frozenset({HOST})
+    scheme = "http"
 
     async def records(self, label: Label) -> AsyncIterator[Any]:
         """Yield the records of page after page."""

@@ -81,7 +81,7 @@ class Piece:
 
     @property
     def id(self) -> int:
-        """Tells it from every other work of its source; see :func:`piece_of`."""
+        """Tells it from every other work of its source; see :meth:`Collection.piece`."""
         return FIRST_ID + 2 * self.number + LABELS.index(self.label)
 
     @property
@@ -147,10 +147,10 @@ class Collection:
         return piece if piece and piece.kind is not Kind.WITHOUT_IMAGE else None
 
 
-def spoilt(record: dict[str, Any], piece: Piece, title: str = "title", identity: str = "id") -> Any:
+def spoilt(record: dict[str, Any], piece: Piece, identity: str = "id") -> Any:
     """A record as no source should give it."""
     return (
-        {**record, title: [record[title]]},
+        {**record, "title": [record["title"]]},
         {**record, identity: None},
         {**record, identity: "../" + str(record[identity])},
         str(record),

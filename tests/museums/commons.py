@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tests.museums.answers import MISSING, Answer, Asked, jpeg_answer, json_answer, text_answer
-from tests.museums.collection import Collection, Kind, Piece, kind_of
+from tests.museums.collection import Collection, Kind, Piece
 from tests.museums.jpegs import Format
 
 SPARQL, API, IMAGES = "query.wikidata.org", "commons.wikimedia.org", "upload.wikimedia.org"
@@ -126,7 +126,7 @@ def _photographs(collection: Collection, numbers: Sequence[int]) -> Iterator[dic
 def _batch(asked: Asked, pages: list[dict[str, Any]], steps: dict[str, Any], more: dict[str, Any]) -> Answer:
     """Answer with all pages; where they are many, what some of them show may come with a second answer."""
     rest = "iicontinue" in asked.query
-    if rest or (len(pages) > WHOLE and pages[0].get("pageid", 1) % 4 == 0):
+    if rest or (len(pages) > WHOLE and pages[0].get("pageid", 2) // 2 % 4 == 0):
         for page in pages[:WHOLE] if rest else pages[WHOLE:]:
             page.pop("imageinfo", None)
         if not rest:
@@ -137,7 +137,7 @@ def _batch(asked: Asked, pages: list[dict[str, Any]], steps: dict[str, Any], mor
 
 
 def _page(piece: Piece) -> dict[str, Any]:
-    kind = kind_of(piece.number)
+    kind = piece.kind
     page = {"pageid": PAGE_ID + piece.id, "ns": 6, "title": f"File:{_name(piece)}", "imagerepository": "local"}
     if kind is Kind.WITHOUT_IMAGE:
         return {**page, "imageinfo": [{"filemissing": True}]}

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from email.utils import formatdate
 from fnmatch import fnmatchcase
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 from aiohttp import web
 
@@ -72,7 +72,7 @@ class Faults:
         self.met: Counter[str] = Counter()
         """How often each trouble was met."""
         self._requests: Counter[tuple[Fault, str]] = Counter()
-        self._times: dict[str, deque[float]] = {}
+        self._times: dict[tuple[Fault, str], deque[float]] = {}
 
     def find(self, asked: Asked) -> Fault | None:
         """The fault that a request meets."""
@@ -86,7 +86,7 @@ class Faults:
         if fault.trouble == "redirect-within" and "again" in asked.query:
             return False
         if fault.burst is not None:
-            times = self._times.setdefault(asked.host, deque(maxlen=fault.burst + 1))
+            times = self._times.setdefault((fault, asked.host), deque(maxlen=fault.burst + 1))
             times.append(time.monotonic())
             return len(times) > fault.burst and times[-1] - times[0] < BURST_S
         if fault.first is None:
@@ -109,7 +109,7 @@ def spoil(fault: Fault, asked: Asked, answer: Answer) -> Answer:
         return Answer(b"", status=302, headers={"Location": moved[fault.trouble]})
     page = b"<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>Incident 7-1</body></html>"
     later = formatdate(time.time() + fault.seconds, usegmt=True)
-    answers: dict[Answered, Answer] = {
+    answers = {
         "retry-after-seconds": Answer(page, status=429, headers={"Retry-After": f"{fault.seconds:.0f}"}),
         "retry-after-date": Answer(page, status=429, headers={"Retry-After": later}),
         "forbidden": Answer(page, status=403),
@@ -123,20 +123,19 @@ def spoil(fault: Fault, asked: Asked, answer: Answer) -> Answer:
         "noai": replace(answer, headers={"X-Robots-Tag": "noai, noimageai"}),
         "googlebot-noindex": replace(answer, headers={"X-Robots-Tag": "googlebot: noindex"}),
     }
-    return answers[cast(Answered, fault.trouble)]
+    return answers[fault.trouble]
 
 
 async def hamper(fault: Fault, request: web.BaseRequest, answer: Answer) -> None:
     """Let a request wait, or send a part of its answer and never the rest."""
     if fault.trouble == "late":
         await asyncio.sleep(fault.seconds)
-    if fault.trouble not in get_args(Broken) or fault.trouble == "late":
-        return
-    if fault.trouble == "reset":
-        _close(request, reset=True)
-    elif fault.trouble != "stall":
-        await _send_broken(fault, request, answer)
-    await asyncio.Event().wait()  # until the other side gives up, which ends this task
+    elif fault.trouble in get_args(Broken):
+        if fault.trouble == "reset":
+            _close(request, reset=True)
+        elif fault.trouble != "stall":
+            await _send_broken(fault, request, answer)
+        await asyncio.Event().wait()  # until the other side gives up, which ends this task
 
 
 async def _send_broken(fault: Fault, request: web.BaseRequest, answer: Answer) -> None:

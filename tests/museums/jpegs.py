@@ -1,11 +1,14 @@
 """JPEG files by the thousand: each is a choice of ready bands, joined without encoding anything anew.
 
-A band is eight rows of blocks with a restart marker between them, so that any band may follow any other.
+Each row of blocks ends with a restart marker, after which nothing depends on what was before: any band of rows may
+follow any other.
 """
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
+from itertools import chain, cycle
 
 import cv2
 import numpy as np
@@ -19,29 +22,32 @@ POOL_SIZE = 48
 """Bands of each class and width."""
 BAND_HEIGHT_PX = 128
 TINY_WIDTH_PX = 80
-TINY_BAND_HEIGHT_PX = 64
-TINY_BANDS = 2
-SCAN, RESTART, END = b"\xff\xda", b"\xff\xd7", b"\xff\xd9"
+TINY_BAND_HEIGHT_PX = 16
+TINY_BANDS = 8
+FRAME, SCAN, END = b"\xff\xc0", b"\xff\xda", b"\xff\xd9"
+RESTARTS = tuple(bytes((0xFF, 0xD0 + number)) for number in range(8))
+"""In turn."""
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Bands of one width, and the head that they share."""
+    """Bands of one width, each the rows that it has, and the head that they share."""
 
     head: bytes
-    bands: tuple[bytes, ...]
+    bands: tuple[tuple[bytes, ...], ...]
     band_height_px: int
 
     def jpeg(self, key: str, count: int) -> bytes:
         """A file of ``count`` bands; another one for each ``key``, which is in it as a comment."""
-        note = key.encode()
-        chosen = draw(key)
-        parts = [self.bands[(chosen >> 7 * place) % len(self.bands)] for place in range(count)]
+        chosen, note = draw(key), key.encode()
         comment = b"\xff\xfe" + (len(note) + 2).to_bytes(2) + note
-        size = self.head.index(b"\xff\xc0") + 5
+        size = self.head.index(FRAME) + 5
         height = (count * self.band_height_px).to_bytes(2)
-        head = self.head[:2] + comment + self.head[2:size] + height + self.head[size + 2 :]
-        return head + RESTART.join(parts) + END
+        parts = [self.head[:2], comment, self.head[2:size], height, self.head[size + 2 :]]
+        rows = chain.from_iterable(self.bands[(chosen >> 7 * place) % len(self.bands)] for place in range(count))
+        for row, restart in zip(rows, cycle(RESTARTS), strict=False):
+            parts += row, restart
+        return b"".join([*parts[:-1], END])
 
 
 @dataclass(frozen=True)
@@ -77,13 +83,14 @@ def pool(label: Label, width_px: int, *, tiny: bool = False) -> Pool:
     return Pool(heads[0], bands, height_px)
 
 
-def _encoded(pixels: npt.NDArray[np.uint8], quality: int, subsampling: int) -> tuple[bytes, bytes]:
-    """Head and scan of a band."""
+def _encoded(pixels: npt.NDArray[np.uint8], quality: int, subsampling: int) -> tuple[bytes, tuple[bytes, ...]]:
+    """Head and rows of a band."""
     file = BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=subsampling, restart_marker_rows=1)
     jpeg = file.getvalue()
-    scan = jpeg.index(SCAN) + 2 + int.from_bytes(jpeg[jpeg.index(SCAN) + 2 :][:2])
-    return jpeg[:scan], jpeg[scan : -len(END)]
+    start = jpeg.index(SCAN) + 2
+    start += int.from_bytes(jpeg[start : start + 2])
+    return jpeg[:start], tuple(re.split(b"\xff[\xd0-\xd7]", jpeg[start : -len(END)]))
 
 
 def _pixels(label: Label, number: int, width_px: int, height_px: int) -> npt.NDArray[np.uint8]:

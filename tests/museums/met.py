@@ -5,7 +5,7 @@ from typing import Any
 
 from scrapers.items import Label
 from tests.museums.answers import EVERYTHING_ALLOWED, MISSING, Answer, Asked, jpeg_answer, json_answer, text_answer
-from tests.museums.collection import Collection, Kind, Piece, kind_of, spoilt
+from tests.museums.collection import Collection, Kind, Piece, spoilt
 from tests.museums.jpegs import Format
 
 API, IMAGES = "collectionapi.metmuseum.org", "images.metmuseum.org"
@@ -52,9 +52,8 @@ def _search(asked: Asked, collection: Collection) -> Answer:
 
 
 def _listed(piece: Piece) -> Any:
-    kind = kind_of(piece.number)
-    record = _record(piece, kind)
-    return spoilt(record, piece, identity="objectID") if kind is Kind.MALFORMED else record
+    record = _record(piece, piece.kind)
+    return spoilt(record, piece, identity="objectID") if piece.kind is Kind.MALFORMED else record
 
 
 def _record(piece: Piece, kind: Kind) -> dict[str, Any]:

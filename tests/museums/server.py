@@ -18,6 +18,7 @@ from urllib.request import ProxyHandler, build_opener
 from aiohttp import web
 
 from scrapers.items import LABELS, Label
+from scrapers.sample import HOST as SAMPLE_HOST
 from tests.museums import aic, cleveland, commons, inaturalist, met, nga
 from tests.museums.answers import MISSING, Answer, Asked, jpeg_answer, json_answer
 from tests.museums.collection import Collection, Piece, Sizes
@@ -36,6 +37,9 @@ SOURCES = {
 BENCH = Format(896, 5, 8)
 REMEMBERED = 50_000
 """Visits; older ones are counted only."""
+
+SETTLING_S = 0.01
+"""After so long, connections that are just opened or closed are so for the event loop as well."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class Desk:
 
     def _bench(self, asked: Asked) -> Answer:
         number = asked.path.removeprefix("/bench/").removesuffix(".jpg")
-        if asked.host or not number.isdecimal():
+        if asked.host not in ("", SAMPLE_HOST) or not number.isdecimal():
             return MISSING
         piece = Piece("bench", LABELS[int(number) % len(LABELS)], int(number), self.seed)
         return jpeg_answer(BENCH.jpeg(piece, tiny=self.tiny))
@@ -180,7 +184,7 @@ def _thread(sizes: Sizes, faults: Sequence[Fault], tiny: bool, seed: int) -> Ite
     try:
         yield f"http://{host}:{port}"
     finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
+        asyncio.run_coroutine_threadsafe(_close(runner), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
@@ -188,10 +192,22 @@ def _thread(sizes: Sizes, faults: Sequence[Fault], tiny: bool, seed: int) -> Ite
 
 async def _started(desk: Desk) -> web.ServerRunner:
     server = web.Server(desk.serve, handler_cancellation=True, max_line_size=2**16, access_log=None)
-    runner = web.ServerRunner(server, shutdown_timeout=0.1)
+    runner = web.ServerRunner(server)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
     return runner
+
+
+async def _close(runner: web.ServerRunner) -> None:
+    assert runner.server
+    for site in runner.sites:
+        await site.stop()
+    await asyncio.sleep(SETTLING_S)
+    for connection in runner.server.connections:
+        if connection.transport:
+            connection.transport.abort()  # it may be in the middle of an answer that never ends
+    await runner.cleanup()
+    await asyncio.sleep(SETTLING_S)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ WORK: dict[str, Any] = {
     "group": "a",
     "title": "Grün\u2028 “a”\n",
     "creator": "Somebody",
+    "year": 1889,
     "licence": "CC0-1.0",
     "licence_url": "https://example.org/cc0",
     "page_url": "https://example.org/a-1",

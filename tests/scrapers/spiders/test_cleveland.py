@@ -85,10 +85,8 @@ def test_walk_goes_from_page_to_page_until_the_total(monkeypatch: pytest.MonkeyP
 
 
 def test_empty_page_ends_the_walk_whatever_the_total_says() -> None:
-    pages = {
-        _page("Painting", 0): {**PAINTINGS, "info": {"total": 10**18}},
-        _page("Painting", 6): {**PAINTINGS, "data": []},
-    }
+    endless = {**PAINTINGS, "info": {"total": 10**18}}
+    pages = {_page("Painting", 0): endless, _page("Painting", 6): {**endless, "data": []}}
     walked = asyncio.run(report(ClevelandSpider, "painting", pages))
     assert len(walked.works) == 3
     assert walked.counts["painting/exhausted"] == 1

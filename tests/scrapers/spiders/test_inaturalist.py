@@ -87,18 +87,21 @@ def test_few_observations_all_come(size: int) -> None:
     assert len(walked.works) == size
 
 
-@pytest.mark.parametrize("page", [{"error": "Too many", "status": 429}, {"results": []}, {"results": 3}, {"results": [{}]}])
+@pytest.mark.parametrize(
+    "page", [{"error": "Too many", "status": 429}, {"results": []}, {"results": 3}, {"results": [{}]}]
+)
 def test_page_that_is_none_ends_the_walk(page: object) -> None:
     assert asyncio.run(report(INaturalistSpider, "photo", lambda _: page)).counts["photo/failed"] == 1
 
 
+PHOTO = SPARROW["photos"][0]
 DOUBTFUL: list[tuple[str, Any]] = [
     *(("id", value) for value in ("1", None, 1.5)),
-    *(("photos", value) for value in (None, "x", [None], [{}], [{**SPARROW["photos"][0], "id": "7"}])),
-    *(("photos", [{**SPARROW["photos"][0], "license_code": code}]) for code in (["cc0"], 3, {"cc0": 1})),
-    ("photos", [{**SPARROW["photos"][0], "url": 7}]),
+    *(("photos", value) for value in (None, "x")),
+    *(("photos", [photo]) for photo in (None, {}, {**PHOTO, "id": "7"}, {**PHOTO, "url": 7})),
+    *(("photos", [{**PHOTO, "license_code": code}]) for code in (["cc0"], 3, {"cc0": 1})),
     *(
-        ("photos", [{**SPARROW["photos"][0], "original_dimensions": {"width": width, "height": 9}}])
+        ("photos", [{**PHOTO, "original_dimensions": {"width": width, "height": 9}}])
         for width in (0, -1, "9", 9.5, 10**400, float("nan"))
     ),
     *(("taxon", value) for value in (None, {}, {"name": ["x"]}, {"name": "x", "preferred_common_name": 3})),
@@ -125,7 +128,7 @@ def test_doubtful_observation_is_dropped_and_counted(key: str, value: object) ->
     ],
 )
 def test_photograph_elsewhere_is_not_open_data(url: str) -> None:
-    assert SPIDER.work({**SPARROW, "photos": [{**SPARROW["photos"][0], "url": url}]}, "photo") is None
+    assert SPIDER.work({**SPARROW, "photos": [{**PHOTO, "url": url}]}, "photo") is None
 
 
 @given(record=st.sampled_from([SPARROW, CORAL, UNDATED]).flatmap(disturbed))
@@ -134,12 +137,9 @@ def test_no_observation_breaks_the_spider(record: Any) -> None:
 
 
 def _walk(results: list[Any], **options: Any) -> Walk:
-    def answer(address: str) -> object:
-        query = _query(address)
-        span = range(int(query.get("id_above", 0)) + 1, int(query.get("id_below", 10**9)))
-        return {"results": [record for record in results if record["id"] in span or record is results[0] and not span]}
-
-    return asyncio.run(report(INaturalistSpider, "photo", answer, **options))
+    """A walk whose first page has all the results."""
+    pages = iter([results[-1:], results])
+    return asyncio.run(report(INaturalistSpider, "photo", lambda _: {"results": next(pages, [])}, **options))
 
 
 def _listing(address: str, numbers: range) -> object:
@@ -154,7 +154,7 @@ def _listing(address: str, numbers: range) -> object:
 
 def _observation(number: int) -> Any:
     url = f"https://inaturalist-open-data.s3.amazonaws.com/photos/{number}/square.jpg"
-    return {**SPARROW, "id": number, "photos": [{**SPARROW["photos"][0], "id": number, "url": url}]}
+    return {**SPARROW, "id": number, "photos": [{**PHOTO, "id": number, "url": url}]}
 
 
 def _query(address: str) -> dict[str, str]:

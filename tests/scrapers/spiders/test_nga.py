@@ -54,7 +54,7 @@ def test_open_paintings_are_read() -> None:
             label="painting",
             group="1106",
             title='Woman Reading, called "The Reader"',
-            creator="Jean-Baptiste-Camille Corot",
+            creator="Édouard Manet",
             year=1866,
             **CC0,
             page_url="https://www.nga.gov/artworks/1106",
@@ -108,6 +108,11 @@ def test_table_that_is_none_ends_the_walk(table: str, body: object) -> None:
     walked = asyncio.run(report(NgaSpider, "painting", {**ANSWERS, f"{TABLES}/{table}.csv": body}))
     assert not walked.works
     assert walked.counts["painting/failed"] == 1
+
+
+def test_byte_order_mark_is_no_part_of_the_first_column() -> None:
+    marked = {url: b"\xef\xbb\xbf" + table for url, table in ANSWERS.items()}
+    assert len(asyncio.run(walk(NgaSpider, "painting", marked))) == 2
 
 
 @pytest.mark.parametrize("row", [b"35", b"35,,,,,\xc3\xa9", b"35" + b"," * 99, b""])

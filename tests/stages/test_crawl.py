@@ -1,0 +1,188 @@
+"""Index and fetch against stand-ins of the live museums, on bad days."""
+
+import csv
+import json
+import random
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from pipeline.stages.fetch import MANIFEST, METRICS, RAW, TABLE
+from pipeline.stages.index import METRICS as INDEX_METRICS
+from scrapers.items import read_manifest
+from tests.museums.collection import Sizes
+from tests.museums.faults import Fault
+from tests.museums.server import Museums, open_museums
+from tests.stages.running import edit_crawl, error, run, start
+
+SIZES = Sizes(cleveland=(80, 80), nga=(60, 60), met=(40, 40), aic=(60, 20), commons=(60, 60), inaturalist=(0, 60))
+PER_CLASS = 150
+IMAGES = "*.jp*g"
+BAD_DAY = (
+    Fault("retry-after-seconds", path=IMAGES, share=0.02, first=1),
+    Fault("server-error", path=IMAGES, share=0.05, first=1),
+    Fault("reset", path=IMAGES, share=0.05, first=1),
+    Fault("truncated", path=IMAGES, share=0.05, first=1),
+    Fault("gone", path=IMAGES, share=0.04),
+    Fault("html", path=IMAGES, share=0.03),
+    Fault("redirect-elsewhere", path=IMAGES, share=0.03),
+    Fault("redirect-loop", path=IMAGES, share=0.02),
+    Fault("redirect-private", path=IMAGES, share=0.02),
+    Fault("noai", path=IMAGES, share=0.02),
+    Fault("endless", path=IMAGES, share=0.01),
+    Fault("drip", path=IMAGES, share=0.005, seconds=0.1),
+    Fault("server-error", host="collectionapi.metmuseum.org", path="*/objects/*", share=0.1, first=1),
+    Fault("reset", host="api.artic.edu", first=1),
+)
+
+
+@pytest.fixture(autouse=True)
+def _live(workspace: Path) -> None:
+    """Parameters of a live crawl, of hosts that allow everything."""
+    host = {"delay_s": 0.0, "concurrency": 4}
+    edit_crawl(
+        sources=["cleveland", "nga", "met", "aic", "commons", "inaturalist"],
+        licences=["CC0-1.0", "CC-PDM-1.0"],
+        user_agent="paint-your-video-tests/1 (tests@paint-your-video.net)",
+        hosts={"default": host},
+        per_class=PER_CLASS,
+        min_per_class=1,
+        max_error_ratio=0.3,
+        max_image_mb=0.5,
+        timeout_s=1.5,
+        backoff_s=0.1,
+        patience_s=20,
+    )
+
+
+def test_crawl_that_is_killed_five_times_ends_with_the_same_files(tmp_path: Path) -> None:
+    with open_museums(SIZES, BAD_DAY, tiny=True) as museums:
+        _crawl(museums)
+        undisturbed, reasons = _files(), _reasons()
+    assert set(reasons) >= {"http-404", "html", "redirect-elsewhere", "redirect-loop", "x-robots-tag", "too-large"}
+    shutil.rmtree("data")
+    rng = random.Random(7)
+    with open_museums(SIZES, BAD_DAY, tiny=True) as museums:
+        for stage, requests in (("index", 60), ("index", 100), ("fetch", 300), ("fetch", 400), ("fetch", 500)):
+            if stage == "fetch" and not MANIFEST.exists():
+                run("index", "--stand-in", museums.address)
+            _kill(stage, museums, after=rng.randrange(requests // 4))
+        _crawl(museums)
+        assert _files() == undisturbed
+        assert _reasons() == reasons
+        asked = museums.requests.total()
+        run("fetch", "--stand-in", museums.address)
+        assert museums.requests.total() - asked <= 3 * sum(reasons.values()), "only for what failed"
+    rows = _rows()
+    assert [row["path"] for row in rows] == [work.path for work in read_manifest(MANIFEST)]
+    assert all((row["status"] == "ok") == bool(row["sha256"]) != bool(row["reason"]) for row in rows)
+
+
+def test_finished_crawl_asks_for_nothing_and_an_older_snapshot_is_pruned() -> None:
+    with open_museums(SIZES, tiny=True) as museums:
+        _crawl(museums)
+        works = read_manifest(MANIFEST)
+        asked = museums.requests.total()
+        run("fetch", "--stand-in", museums.address)
+        run("index", "--stand-in", museums.address)
+        # What is not JSON is asked for anew: the tables of the National Gallery.
+        assert museums.requests.total() - asked <= 10
+        assert read_manifest(MANIFEST) == works
+    assert {path for path in _files() if path != "checksums.sha256"} == {work.path for work in works}
+    with open_museums(SIZES, tiny=True, seed=2) as museums:
+        Path("data/index/.answers-stand-in.sqlite").unlink()
+        _crawl(museums)
+    assert {path for path in _files() if path != "checksums.sha256"} == {work.path for work in read_manifest(MANIFEST)}
+
+
+def test_what_a_source_cannot_give_is_given_by_the_others() -> None:
+    edit_crawl(quotas={"inaturalist": {"photo": 5}})
+    with open_museums(SIZES, tiny=True) as museums:
+        run("index", "--stand-in", museums.address)
+        offered = {source: museums.expected(source, "painting") for source in ("met", "aic", "cleveland")}
+    works = read_manifest(MANIFEST)
+    counts = Counter((work.source, work.label) for work in works)
+    assert Counter(work.label for work in works) == {"painting": PER_CLASS, "photo": PER_CLASS}
+    assert counts["inaturalist", "photo"] == 5
+    assert counts["met", "painting"] == min(30, offered["met"])
+    figures = json.loads(INDEX_METRICS.read_text())["sources"]
+    assert figures["aic"]["photo"]["ended"] == "exhausted"
+    assert figures["aic"]["photo"]["given"] < figures["aic"]["photo"]["share"]
+    assert {work.licence for work in works} <= {"CC0-1.0", "CC-PDM-1.0"}
+
+
+def test_host_that_refuses_is_left_alone_and_the_rest_goes_on() -> None:
+    edit_crawl(max_refusals=5, max_error_ratio=0.5)
+    walls = [
+        Fault("forbidden", host="www.artic.edu", path=IMAGES),
+        Fault("forbidden", host="collectionapi.metmuseum.org"),
+    ]
+    with open_museums(SIZES, walls, tiny=True) as museums:
+        _crawl(museums)
+        assert museums.requests["www.artic.edu"] <= 5 + 4 + 1, "five refusals, what was under way, robots.txt"
+    works = read_manifest(MANIFEST)
+    assert not [work for work in works if work.source == "met"]
+    assert Counter(work.label for work in works) == {"painting": PER_CLASS, "photo": PER_CLASS}
+    assert json.loads(INDEX_METRICS.read_text())["sources"]["met"]["painting"]["ended"] == "failed"
+    failed = [row for row in _rows() if row["status"] == "failed"]
+    assert {row["source"] for row in failed} == {"aic"}
+    assert {row["reason"] for row in failed} == {"http-403", "host-left-alone"}
+    assert len(failed) == sum(work.source == "aic" for work in works)
+
+
+def test_every_host_is_asked_as_its_row_of_the_table_says() -> None:
+    slow = {"delay_s": 0.1, "concurrency": 1}
+    edit_crawl(per_class=20, hosts={"images.metmuseum.org": slow, "default": {"delay_s": 0.0, "concurrency": 2}})
+    with open_museums(SIZES, [Fault("late", path=IMAGES, seconds=0.02)], tiny=True) as museums:
+        _crawl(museums)
+        most = museums.open_most
+        times = [visit.time_s for visit in museums.visits if visit.host == "images.metmuseum.org"]
+        agents = {visit.user_agent for visit in museums.visits}
+        robots = {visit.host for visit in museums.visits if visit.path == "/robots.txt"}
+        hosts = set(museums.requests)
+    assert max(most.values()) == 2
+    assert most["images.metmuseum.org"] == 1
+    assert len(times) > 3
+    assert times[-1] - times[0] > 0.1 * (len(times) - 1) - 0.02
+    assert agents == {"paint-your-video-tests/1 (tests@paint-your-video.net)"}
+    assert hosts - robots <= {"commons.wikimedia.org", "query.wikidata.org"}, (
+        "interfaces with an etiquette of their own"
+    )
+
+
+def test_live_sources_want_a_contact() -> None:
+    edit_crawl(user_agent="paint-your-video/0.1 (+https://example.org/contact)")
+    assert "user_agent names nobody to turn to" in error("index")
+
+
+def _crawl(museums: Museums) -> None:
+    run("index", "--stand-in", museums.address)
+    run("fetch", "--stand-in", museums.address)
+
+
+def _kill(stage: str, museums: Museums, after: int) -> None:
+    """Start a stage and kill it after so many requests, unless it has come to its end before."""
+    asked = museums.requests.total()
+    with start(stage, "--stand-in", museums.address) as process:
+        while process.poll() is None and museums.requests.total() - asked < after:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+
+
+def _files() -> dict[str, bytes]:
+    return {path.relative_to(RAW).as_posix(): path.read_bytes() for path in RAW.rglob("*") if path.is_file()}
+
+
+def _rows() -> Sequence[dict[str, str]]:
+    with TABLE.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _reasons() -> dict[str, int]:
+    reasons: dict[str, int] = json.loads(METRICS.read_text())["failed_by_reason"]
+    return reasons
