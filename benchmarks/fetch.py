@@ -3,9 +3,9 @@
     python -m benchmarks.fetch --images 20000
 
 Both store every file with its SHA-256 and can be continued; img2dataset neither resizes nor encodes anew. It is
-installed into an environment of its own in a temporary folder, unless ``--img2dataset`` names its command. Prints images
-a second, processor time and peak memory of both, and their ratio. A run counts from the start of the command to its
-exit; the server, which shares the machine with both, is not counted.
+installed into an environment of its own in a temporary folder, unless ``--img2dataset`` names its command. Prints
+images a second, processor time and peak memory of both, and their ratio. A run counts from the start of the command to
+its exit; the server, which shares the machine with both, is not counted.
 """
 
 import argparse

@@ -134,9 +134,10 @@ class CommonsSpider(MuseumSpider):
         """Yield the answers to a query until it is answered in full."""
         more: Mapping[str, object] = {}
         while True:
-            answer = await self._ask(API, {**IMAGES, **query, **more}, "query")
-            yield answer["query"]
-            if "continue" not in answer or not answer["query"]["pages"]:
+            answer = await self._ask(API, {**IMAGES, **query, **more}, "query", or_key="batchcomplete")
+            found = answer.get("query", {"pages": []})  # it is not there where nothing is found
+            yield found
+            if "continue" not in answer or not found["pages"]:
                 return
             more = answer["continue"]
 

@@ -47,15 +47,11 @@ class INaturalistSpider(MuseumSpider):
     labels: ClassVar[tuple[Label, ...]] = ("photo",)
     image_hosts = frozenset({"inaturalist-open-data.s3.amazonaws.com"})
     # The bucket may call the table encoded by gzip, which Scrapy would undo without heed to its being a part.
-    custom_settings: ClassVar[dict[str, Any]] = {"COMPRESSION_ENABLED": False}
+    custom_settings = {"COMPRESSION_ENABLED": False}  # noqa: RUF012 as Scrapy declares it
 
     async def records(self, label: Label) -> AsyncIterator[Any]:
         """Yield the rows of free photographs, those of all observers in turn."""
-        first_part = {"Range": f"bytes=0-{PART_BYTES - 1}"}
-        limits = {"download_maxsize": PART_BYTES, "download_timeout": PART_TIMEOUT_S}
-        async with self.keeping(TABLE, headers=first_part, **limits) as part:
-            rows = await self._draw(part)
-        for row in rows:
+        for row in await self._ask():
             yield row
 
     def work(self, record: Any, label: Label) -> Work | None:
@@ -80,6 +76,15 @@ class INaturalistSpider(MuseumSpider):
             height_px=height_px,
         )
 
+    async def _ask(self) -> list[Row]:
+        async with self.keeping(
+            TABLE,
+            headers={"Range": f"bytes=0-{PART_BYTES - 1}"},
+            download_maxsize=PART_BYTES,
+            download_timeout=PART_TIMEOUT_S,
+        ) as part:
+            return await self._draw(part)
+
     async def _draw(self, part: bytes) -> list[Row]:
         """The first photographs that are free, one of each observation, in the order of the walk."""
         lots: list[tuple[bytes, int, Row]] = []
@@ -103,22 +108,18 @@ class INaturalistSpider(MuseumSpider):
 
 
 def _rows(part: bytes) -> Iterator[Row]:
-    """Yield the rows by their columns; one of another length tells nothing.
-
-    Raises :class:`AnswerError` for what is no such table, or unpacks to far more than it should.
-    """
-    names: list[str] = []
+    """Yield the rows, by column; one of another length tells nothing. Raises :class:`AnswerError`."""
+    lines = _lines(part)
+    names = _fields(next(lines, ""))
+    if not COLUMNS.issubset(names):
+        raise AnswerError(f"{TABLE}: not a table of photographs")
     size = 0
-    for line in _lines(part):
+    for line in lines:
         size += len(line)
-        fields = line.rstrip("\n").split("\t")
-        if size > LARGEST_TEXT or not COLUMNS.issubset(names or fields):
-            raise AnswerError(f"{TABLE}: not a table of photographs")
-        if names:
-            yield dict(zip(names, fields, strict=True)) if len(fields) == len(names) else {}
-        names = names or fields
-    if not names:
-        raise AnswerError(f"{TABLE}: empty")
+        if size > LARGEST_TEXT:
+            raise AnswerError(f"{TABLE}: unpacks to more than {LARGEST_TEXT} characters")
+        fields = _fields(line)
+        yield dict(zip(names, fields, strict=True)) if len(fields) == len(names) else {}
 
 
 def _lines(part: bytes) -> Iterator[str]:
@@ -133,8 +134,12 @@ def _lines(part: bytes) -> Iterator[str]:
             raise AnswerError(f"{TABLE}: {error}") from error
 
 
+def _fields(line: str) -> list[str]:
+    return line.rstrip("\n").split("\t")
+
+
 def _size(width: str, height: str) -> tuple[int, int] | tuple[None, None]:
-    if not width or not height:
+    if not (width or height):
         return None, None
     width_px, height_px = int(width, 10), int(height, 10)
     longest_px = max(width_px, height_px, LARGE_PX)

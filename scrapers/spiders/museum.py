@@ -131,8 +131,16 @@ class MuseumSpider(Spider):
         if self.answers and not kept:
             self.answers.put(name, body)
 
-    async def get_json(self, url: str, query: Mapping[str, object] | None = None, *, key: str, **meta: Any) -> Any:
-        """An answer that is a JSON object with ``key``; it is kept for the time of the snapshot.
+    async def get_json(
+        self,
+        url: str,
+        query: Mapping[str, object] | None = None,
+        *,
+        key: str,
+        or_key: str | None = None,
+        **meta: Any,
+    ) -> Any:
+        """An answer that is a JSON object with ``key``, or else ``or_key``; it is kept for the time of the snapshot.
 
         Raises :class:`AnswerError`.
         """
@@ -141,7 +149,7 @@ class MuseumSpider(Spider):
                 answer = json.loads(body)
             except (ValueError, RecursionError) as error:
                 raise AnswerError(f"{_address(url, query)}: not JSON: {error}") from error
-            if not isinstance(answer, dict) or key not in answer:
+            if not isinstance(answer, dict) or (key not in answer and or_key not in answer):
                 raise AnswerError(f"{_address(url, query)}: not a JSON object with {key!r}")
             return answer
 

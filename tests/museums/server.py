@@ -108,7 +108,12 @@ class Desk:
 async def _send(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
     headers = {"Content-Type": answer.content_type, **answer.headers}
     if isinstance(answer.body, bytes):
-        whole = web.Response(body=answer.body, status=answer.status, headers=headers)
+        body, status = answer.body, answer.status
+        if "Range" in request.headers and status == 200:
+            first, end, _ = request.http_range.indices(len(body))
+            headers["Content-Range"] = f"bytes {first}-{end - 1}/{len(body)}"
+            body, status = body[first:end], 206
+        whole = web.Response(body=body, status=status, headers=headers)
         await whole.prepare(request)
         await whole.write_eof()
         return whole

@@ -1,5 +1,6 @@
 import asyncio
 import csv
+import gzip
 import http.client
 import json
 import socket
@@ -60,11 +61,13 @@ def json_reply(source: str, url: str) -> Any:
 
 
 @contextmanager
-def asking(museums: Museums, url: str, agent: str = AGENT) -> Iterator[http.client.HTTPResponse]:
+def asking(
+    museums: Museums, url: str, agent: str = AGENT, span: str | None = None
+) -> Iterator[http.client.HTTPResponse]:
     """Ask as a crawler with a proxy does, patient for a moment only."""
     connection = http.client.HTTPConnection(urlsplit(museums.address).netloc, timeout=SHORT * 4)
     try:
-        connection.request("GET", url, headers={"User-Agent": agent})
+        connection.request("GET", url, headers={"User-Agent": agent} | ({"Range": f"bytes={span}"} if span else {}))
         yield connection.getresponse()
     finally:
         connection.close()
@@ -181,15 +184,23 @@ def test_commons_describes_the_rest_of_a_batch_in_a_second_answer() -> None:
     assert second["continue"]["gsroffset"] == offset + 50
 
 
-def test_inaturalist_shows_observations_between_two_ids() -> None:
-    url = "http://api.inaturalist.org/v1/observations?order_by=id"
-    ids = [found["id"] for found in json_reply("inaturalist", f"{url}&order=asc&per_page=500")["results"]]
-    assert len(ids) == 120
-    assert ids == sorted(ids)
-    some = json_reply("inaturalist", f"{url}&order=desc&per_page=4&id_above={ids[1]}&id_below={ids[5]}")
-    assert [found["id"] for found in some["results"]] == ids[4:1:-1]
-    assert some["total_results"] == 3
-    assert not json_reply("inaturalist", f"{url}&photo_license=cc-by")["results"]
+def test_inaturalist_sends_the_part_of_its_table_that_is_asked_for() -> None:
+    url = "http://inaturalist-open-data.s3.amazonaws.com/photos.csv.gz"
+    with open_museums(SIZES, tiny=True) as museums:
+        whole = get(museums, url)
+        parts = []
+        for span in ("0-99", "100-", "0-999999"):
+            with asking(museums, url, span=span) as response:
+                parts.append((response.status, response.headers["Content-Range"], response.read()))
+    status, table = whole
+    last = len(table) - 1
+    assert status == 200
+    assert gzip.decompress(table).startswith(b"photo_uuid\tphoto_id\t")
+    assert parts == [
+        (206, f"bytes 0-99/{last + 1}", table[:100]),
+        (206, f"bytes 100-{last}/{last + 1}", table[100:]),
+        (206, f"bytes 0-{last}/{last + 1}", table),
+    ]
 
 
 @pytest.mark.parametrize("process", [False, True])

@@ -143,8 +143,10 @@ def test_page_described_in_the_next_answer_is_read_there() -> None:
     assert [work.id for work in _photographs(first, last).works] == ["310001", "300002"]
 
 
-def test_search_without_pages_ends_the_walk() -> None:
-    assert _photographs({"continue": {"gsroffset": 50}, "query": {"pages": []}}).counts["photo/exhausted"] == 1
+@pytest.mark.parametrize("answer", [{"continue": {"gsroffset": 50}, "query": {"pages": []}}, {"batchcomplete": True}])
+def test_search_without_pages_ends_the_walk(answer: object) -> None:
+    walked = _photographs(answer)
+    assert (walked.counts["photo/exhausted"], len(walked.asked)) == (1, 1)
 
 
 @pytest.mark.parametrize(

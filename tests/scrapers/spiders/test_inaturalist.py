@@ -1,161 +1,203 @@
-"""iNaturalist: places along the years, the photograph of an observation, and its licence."""
+"""iNaturalist: the part of a table, the rows that are drawn from it, and what each says."""
 
 import asyncio
+import gzip
+import zlib
+from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scrapers.answers import Answers
 from scrapers.items import Work
-from scrapers.spiders.inaturalist import PAGE_SIZE, PLACES, INaturalistSpider
-from tests.scrapers.spiders.answering import Walk, assert_harmless, disturbed, make_spider, read_shape, report
+from scrapers.spiders import inaturalist
+from scrapers.spiders.inaturalist import LARGE_PX, PART_BYTES, TABLE, INaturalistSpider
+from tests.scrapers.spiders.answering import SHAPES, Walk, assert_harmless, disturbed, make_spider, report
 
-OBSERVATIONS = read_shape("inaturalist-observations.json")
-SPARROW, CORAL, UNDATED = OBSERVATIONS["results"][:3]
+PHOTOS = (SHAPES / "inaturalist-photos.csv").read_bytes()
+HEADER, *ROWS = PHOTOS.decode().splitlines()
+RECORD = dict(zip(HEADER.split("\t"), ROWS[1].split("\t"), strict=True))
 SPIDER = make_spider(INaturalistSpider)
 
 
-def test_first_open_photograph_of_each_observation_is_read() -> None:
-    walked = _walk(OBSERVATIONS["results"])
-    sparrow, coral, undated = walked.works
-    assert sparrow == Work(
+def test_free_first_photographs_are_read() -> None:
+    works = {work.id: work for work in _walk(PHOTOS).works}
+    assert works.keys() == {"226", "225727271", "225727301", "225727310", "225727330"}
+    assert works["225727271"] == Work(
         source="inaturalist",
         id="225727271",
         label="photo",
-        group="132557277",
-        title="House Sparrow",
-        creator="Dan Hartley",
-        year=2022,
+        group="0b8f6d02-2d3c-4a9b-8f4e-7a6d5c3b0002",
+        title="iNaturalist photograph 225727271",
+        creator="iNaturalist observer 4042",
+        year=None,
         licence="CC0-1.0",
         licence_url="https://creativecommons.org/publicdomain/zero/1.0/",
-        page_url="https://www.inaturalist.org/observations/132557277",
+        page_url="https://www.inaturalist.org/photos/225727271",
         image_url="https://inaturalist-open-data.s3.amazonaws.com/photos/225727271/large.jpeg",
         width_px=768,
         height_px=1024,
     )
-    assert coral == Work(
-        source="inaturalist",
-        id="225727301",
-        label="photo",
-        group="132557280",
-        title="Anthozoa",
-        creator="kueda",
-        year=2009,
-        licence="CC-BY-4.0",
-        licence_url="https://creativecommons.org/licenses/by/4.0/",
-        page_url="https://www.inaturalist.org/observations/132557280",
-        image_url="https://inaturalist-open-data.s3.amazonaws.com/photos/225727301/large.jpg",
-        width_px=800,
-        height_px=600,
-    )
-    assert (undated.year, undated.width_px, undated.height_px, undated.creator) == (None, None, None, "x")
-    assert walked.counts["photo/passed"] == 2
+    assert (works["226"].licence, works["226"].width_px, works["226"].height_px) == ("CC-BY-4.0", 800, 600)
+    assert (works["225727310"].licence, works["225727310"].width_px) == ("CC-PDM-1.0", None)
+    assert works["225727330"].image_url.endswith("/large.JPG")
 
 
 def test_licence_of_the_photograph_decides() -> None:
-    walked = _walk(OBSERVATIONS["results"], licences=["CC-BY-4.0"])
-    assert [work.id for work in walked.works] == ["225727301"]
+    walked = _walk(PHOTOS, licences=["CC0-1.0", "CC-PDM-1.0"])
+    assert {work.id for work in walked.works} == {"225727271", "225727310"}
+    assert walked.counts["photo/passed"] == 1, "a GIF"
 
 
-@pytest.mark.parametrize(
-    ("licences", "asked"),
-    [(["CC0-1.0", "CC-PDM-1.0"], "cc0"), (["CC-BY-SA-4.0", "CC0-1.0", "CC-BY-4.0"], "cc0,cc-by,cc-by-sa")],
-)
-def test_question_is_for_the_licences_allowed(licences: list[str], asked: str) -> None:
-    walked = _walk(OBSERVATIONS["results"], licences=licences)
-    assert {_query(request.url)["photo_license"] for request in walked.asked} == {asked}
+def test_first_part_is_asked_for_and_a_bucket_that_sends_more_is_cut_short() -> None:
+    (request,) = _walk(PHOTOS).asked
+    assert request.url == TABLE
+    assert request.headers["Range"] == f"bytes=0-{PART_BYTES - 1}".encode()
+    assert request.meta["download_maxsize"] == PART_BYTES
+    assert request.meta["download_timeout"] >= 100
+    assert make_spider(INaturalistSpider).crawler.settings.getbool("COMPRESSION_ENABLED") is False
 
 
-def test_nothing_is_asked_without_a_licence_to_ask_for() -> None:
-    assert _walk(OBSERVATIONS["results"], licences=["CC-BY-2.0", "CC-PDM-1.0"]).asked == []
+def test_part_is_kept_but_not_one_that_cannot_be_read(tmp_path: Path) -> None:
+    with Answers(tmp_path / "answers.sqlite") as kept:
+        assert _walk(PHOTOS, packed=b"<html>", kept=kept).counts["photo/failed"] == 1
+        first, second = (_walk(PHOTOS, kept=kept) for _ in range(2))
+    assert (len(first.asked), second.asked) == (1, [])
+    assert first.works == second.works
 
 
-def test_a_few_works_come_from_all_the_years_and_all_works_come_once() -> None:
-    numbers = range(1, 4001)
-    walked = asyncio.run(report(INaturalistSpider, "photo", lambda address: _listing(address, numbers), wanted=5000))
-    works = [int(work.id) for work in walked.works]
-    assert sorted(works) == list(numbers)
-    assert {number * 4 // 4001 for number in works[: 4 * PAGE_SIZE]} == {0, 1, 2, 3}
-    assert walked.counts["photo/exhausted"] == 1
+@given(end=st.integers(0, 10_000))
+def test_cut_anywhere_the_part_gives_the_rows_that_are_whole(end: int) -> None:
+    table = _table([_row(number) for number in range(200)])
+    packed = gzip.compress(table, mtime=0)
+    text = zlib.decompressobj(wbits=31).decompress(packed[:end])
+    walked = _walk(packed=packed[:end])
+    assert len(walked.works) == max(text.count(b"\n") - 1, 0)
+    assert walked.counts.get("photo/failed", 0) == (b"\n" not in text)
+    assert "photo/dropped" not in walked.counts
 
 
-@pytest.mark.parametrize("size", [1, 2, PLACES - 1, PAGE_SIZE + 1])
-def test_few_observations_all_come(size: int) -> None:
-    walked = asyncio.run(report(INaturalistSpider, "photo", lambda address: _listing(address, range(7, 7 + size))))
-    assert len(walked.works) == size
+def test_table_of_several_packed_parts_is_read() -> None:
+    first, second = _table([_row(1)]), _row(2).encode() + b"\n"
+    assert len(_walk(packed=gzip.compress(first) + gzip.compress(second)).works) == 2
 
 
-@pytest.mark.parametrize(
-    "page", [{"error": "Too many", "status": 429}, {"results": []}, {"results": 3}, {"results": [{}]}]
-)
-def test_page_that_is_none_ends_the_walk(page: object) -> None:
-    assert asyncio.run(report(INaturalistSpider, "photo", lambda _: page)).counts["photo/failed"] == 1
+@pytest.mark.parametrize("place", [0, 10, -8], ids=["magic number", "first block", "checksum"])
+def test_damaged_table_ends_the_walk(place: int) -> None:
+    packed = bytearray(gzip.compress(_table([_row(1)]), mtime=0))
+    packed[place] ^= 0xFF
+    walked = _walk(packed=bytes(packed))
+    assert (walked.works, walked.counts["photo/failed"]) == ([], 1)
 
 
-PHOTO = SPARROW["photos"][0]
-DOUBTFUL: list[tuple[str, Any]] = [
-    *(("id", value) for value in ("1", None, 1.5)),
-    *(("photos", value) for value in (None, "x")),
-    *(("photos", [photo]) for photo in (None, {}, {**PHOTO, "id": "7"}, {**PHOTO, "url": 7})),
-    *(("photos", [{**PHOTO, "license_code": code}]) for code in (["cc0"], 3, {"cc0": 1})),
-    *(
-        ("photos", [{**PHOTO, "original_dimensions": {"width": width, "height": 9}}])
-        for width in (0, -1, "9", 9.5, 10**400, float("nan"))
-    ),
-    *(("taxon", value) for value in (None, {}, {"name": ["x"]}, {"name": "x", "preferred_common_name": 3})),
-    *(("user", value) for value in (None, {"name": "x"}, {"name": ["x"], "login": "x"})),
-    *(("observed_on_details", value) for value in ("2022", {}, {"year": "2022"}, {"year": 10**9})),
+@pytest.mark.parametrize("table", [b"", b"\n", b"photo_id\tlicense\n1\tCC0\n", b"\xff\xfe\n", b"x" * 50_000])
+def test_other_table_ends_the_walk(table: bytes) -> None:
+    assert _walk(table).counts["photo/failed"] == 1
+
+
+def test_columns_may_move() -> None:
+    table = "\n".join("\t".join(reversed(line.split("\t"))) for line in (HEADER, *ROWS)) + "\n"
+    assert _walk(table.encode()).works == _walk(PHOTOS).works
+
+
+def test_bomb_ends_the_walk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inaturalist, "LARGEST_TEXT", 100_000)
+    for bomb in (b"\n" * 200_000, b"x" * 200_000):
+        walked = _walk(_table([_row(1)]) + bomb)
+        assert (walked.works, walked.counts["photo/failed"]) == ([], 1)
+
+
+def test_observers_take_turns_and_places_of_the_table_mix() -> None:
+    rows = [_row(number, observer=number // 100) for number in range(1000)]
+    works = _walk(_table(rows)).works
+    assert len(works) == 1000
+    assert len({work.creator for work in works[:10]}) == len({work.creator for work in works[-10:]}) == 10
+    assert [work.id for work in works] == [work.id for work in _walk(_table(rows[::-1])).works]
+    assert {int(work.id) % 100 // 25 for work in works[:100]} == {0, 1, 2, 3}
+
+
+def test_few_rows_are_held_and_a_smaller_number_keeps_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = _table([_row(number) for number in range(300)])
+    all_works = [work.id for work in _walk(table).works]
+    monkeypatch.setattr(inaturalist, "MOST_ROWS", 40)
+    assert [work.id for work in _walk(table).works] == all_works[:40]
+
+
+def test_observation_gives_one_photograph() -> None:
+    assert len(_walk(_table([_row(7), _row(8).replace(_uuid(8), _uuid(7)), _row(9)])).works) == 2
+
+
+DOUBTFUL = [
+    *(("photo_id", value) for value in ("", "../1", "1/2", "9" * 81, "9" * 5000, "1.5")),
+    *(("observation_uuid", value) for value in ("", "../x", "é" * 9, "a" * 81)),
+    *(("observer_id", value) for value in ("", "kueda", "9" * 501)),
+    *(("width", value) for value in ("wide", "0", "-5", "")),
+    ("height", "1e3"),
 ]
 
 
 @pytest.mark.parametrize(("key", "value"), DOUBTFUL)
-def test_doubtful_observation_is_dropped_and_counted(key: str, value: object) -> None:
-    walked = _walk([{**SPARROW, key: value}, CORAL])
-    assert [work.id for work in walked.works] == ["225727301"]
+def test_doubtful_row_is_dropped_and_counted(key: str, value: str) -> None:
+    walked = _walk(_table(["\t".join({**RECORD, key: value}.values()), _row(1)]))
+    assert [work.id for work in walked.works] == ["1"]
     assert walked.counts["photo/dropped"] == 1
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://static.inaturalist.org/photos/1/square.jpg",
-        "http://inaturalist-open-data.s3.amazonaws.com/photos/1/square.jpg",
-        "https://inaturalist-open-data.s3.amazonaws.com@evil.example/photos/1/square.jpg",
-        "https://inaturalist-open-data.s3.amazonaws.com/photos/1/../2/square.jpg",
-        "https://inaturalist-open-data.s3.amazonaws.com/photos/1/medium.jpg",
-    ],
-)
-def test_photograph_elsewhere_is_not_open_data(url: str) -> None:
-    assert SPIDER.work({**SPARROW, "photos": [{**PHOTO, "url": url}]}, "photo") is None
+@pytest.mark.parametrize("row", ["", "1", ROWS[1] + "\t1", ROWS[1].rpartition("\t")[0], "x" * 30_000])
+def test_row_of_another_length_is_dropped_and_counted(row: str) -> None:
+    walked = _walk(_table([row, _row(1)]))
+    assert [work.id for work in walked.works] == ["1"]
+    assert walked.counts["photo/dropped"] >= 1
 
 
-@given(record=st.sampled_from([SPARROW, CORAL, UNDATED]).flatmap(disturbed))
-def test_no_observation_breaks_the_spider(record: Any) -> None:
+@pytest.mark.parametrize("extension", ["", "gif", "html", "jpg/../../x", "jpg?x=1"])
+def test_what_is_no_photograph_is_passed_over(extension: str) -> None:
+    assert SPIDER.work({**RECORD, "extension": extension}, "photo") is None
+
+
+@given(width=st.integers(1, 5000), height=st.integers(1, 5000))
+def test_size_fits_the_square_and_keeps_its_shape(width: int, height: int) -> None:
+    record = {**RECORD, "width": str(width), "height": str(height)}
+    try:
+        work = SPIDER.work(record, "photo")
+    except ValueError:
+        assert min(width, height) * LARGE_PX < max(width, height), "less than a pixel high"
+        return
+    assert work
+    assert work.width_px
+    assert work.height_px
+    assert max(work.width_px, work.height_px) == min(LARGE_PX, max(width, height))
+    scale = min(1, LARGE_PX / max(width, height))
+    assert work.width_px == pytest.approx(width * scale, abs=1)
+    assert work.height_px == pytest.approx(height * scale, abs=1)
+
+
+@given(record=disturbed(RECORD))
+def test_no_row_breaks_the_spider(record: Any) -> None:
     assert_harmless(SPIDER, record, "photo")
 
 
-def _walk(results: list[Any], **options: Any) -> Walk:
-    """A walk whose first page has all the results."""
-    pages = iter([results[-1:], results])
-    return asyncio.run(report(INaturalistSpider, "photo", lambda _: {"results": next(pages, [])}, **options))
+@given(lines=st.lists(st.binary(max_size=60) | st.sampled_from(ROWS).map(str.encode), max_size=8))
+def test_no_table_breaks_the_walk(lines: list[bytes]) -> None:
+    walked = _walk(b"\n".join([HEADER.encode(), *lines, b""]))
+    assert walked.counts["photo/exhausted"] == 1
 
 
-def _listing(address: str, numbers: range) -> object:
-    """What the source would answer that has an observation for each number."""
-    query = _query(address)
-    if query["order"] == "desc":
-        found = list(numbers)[-1:]
-    else:
-        found = [number for number in numbers if int(query["id_above"]) < number < int(query["id_below"])]
-    return {"results": [_observation(number) for number in found[: int(query["per_page"])]]}
+def _walk(table: bytes = b"", *, packed: bytes | None = None, **options: Any) -> Walk:
+    body = gzip.compress(table) if packed is None else packed
+    return asyncio.run(report(INaturalistSpider, "photo", {TABLE: body}, **options))
 
 
-def _observation(number: int) -> Any:
-    url = f"https://inaturalist-open-data.s3.amazonaws.com/photos/{number}/square.jpg"
-    return {**SPARROW, "id": number, "photos": [{**PHOTO, "id": number, "url": url}]}
+def _table(rows: list[str]) -> bytes:
+    return "".join(f"{row}\n" for row in (HEADER, *rows)).encode()
 
 
-def _query(address: str) -> dict[str, str]:
-    return {key: value for key, (value,) in parse_qs(urlsplit(address).query).items()}
+def _row(number: int, observer: int = 1) -> str:
+    values = {"photo_id": number, "observation_uuid": _uuid(number), "observer_id": observer}
+    return "\t".join(map(str, {**RECORD, **values}.values()))
+
+
+def _uuid(number: int) -> str:
+    return f"0b8f6d02-2d3c-4a9b-8f4e-{number:012x}"

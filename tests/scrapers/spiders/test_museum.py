@@ -109,6 +109,44 @@ def test_query_is_escaped_and_meta_travels_with_the_request() -> None:
     assert asked[0].meta["download_maxsize"] == 9
 
 
+@pytest.mark.parametrize("headers", [{"Range": "bytes=0-9"}, {"Accept": "*/*"}, None])
+def test_part_is_welcome_where_one_was_asked_for(headers: dict[str, str] | None) -> None:
+    spider = make_spider(PagesSpider)
+    asked = answer_from(spider, {API: 206})
+    if headers and "Range" in headers:
+        assert asyncio.run(spider.get(API, headers=headers)) == b""
+    else:
+        with pytest.raises(AnswerError, match="status 206"):
+            asyncio.run(spider.get(API, headers=headers))
+    for name, value in (headers or {}).items():
+        assert asked[0].headers[name] == value.encode()
+
+
+def test_parts_of_one_address_are_kept_apart_and_not_where_reading_fails(tmp_path: Path) -> None:
+    async def read(spider: MuseumSpider, span: str, error: Exception | None = None) -> bytes:
+        async with spider.keeping(API, headers={"Range": span}) as body:
+            if error:
+                raise error
+            return body
+
+    with Answers(tmp_path / "answers.sqlite") as kept:
+        spider = make_spider(PagesSpider, kept=kept)
+        answer_from(spider, {API: b"one"})
+        with pytest.raises(KeyError):
+            asyncio.run(read(spider, "bytes=0-2", KeyError("badly shaped")))
+        assert asyncio.run(read(spider, "bytes=0-2")) == b"one"
+        answer_from(spider, {API: b"two"})
+        assert [asyncio.run(read(spider, span)) for span in ("bytes=0-2", "bytes=3-5")] == [b"one", b"two"]
+
+
+def test_either_key_will_do() -> None:
+    spider = make_spider(PagesSpider)
+    answer_from(spider, {API: {"done": True}})
+    assert asyncio.run(spider.get_json(API, key="data", or_key="done")) == {"done": True}
+    with pytest.raises(AnswerError, match="'data'"):
+        asyncio.run(spider.get_json(API, key="data"))
+
+
 BROKEN = [
     *(b"", b"<html>", b"[" * 100_000, b"\xff\xfe", b"null", b"[]", b"{}", b"1" * 5000, b'"data"', b'["data"]'),
     *(b'{"data": 1', b'{"info": {}}', b'{"a":' * 50_000),
