@@ -10,40 +10,25 @@ from the start of Python to its exit.
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
 
 import numpy as np
-import psutil
 import yaml
 from PIL import Image
 
 from benchmarks.step import timed
+from benchmarks.usage import ROOT, Usage, run_measured
 from scrapers.items import LABELS, Work, write_manifest
 
-ROOT = Path(__file__).parents[1]
 ROUNDS = 3
 SHORT_SIDE_PX = 256
 """Of the full run."""
-SAMPLE_S = 0.25
-
-
-@dataclass(frozen=True, kw_only=True)
-class Usage:
-    """What one run of the stage took. Memory is the peak of all its processes, pages that they share counted once."""
-
-    seconds: float
-    memory_mb: float
-    cores: float
 
 
 def main() -> None:
@@ -58,10 +43,9 @@ def main() -> None:
         print(f"{images} images of {size_kb:.0f} kB (median), {os.cpu_count()} cores")
         bare(paths)
         rounds = [(timed(partial(bare, paths)), run_stage(folder)) for _ in range(ROUNDS)]
-    floor_s = median(seconds for seconds, _ in rounds)
-    taken_s, memory_mb, cores = (
-        median(getattr(usage, name) for _, usage in rounds) for name in ("seconds", "memory_mb", "cores")
-    )
+    floor_s, taken_s = median(seconds for seconds, _ in rounds), median(usage.seconds for _, usage in rounds)
+    cores = median(usage.cpu_s / usage.seconds for _, usage in rounds)
+    memory_mb = max(usage.memory_mb for _, usage in rounds)
     print(f"bare Pillow  {images / floor_s:.1f} images/s")
     print(f"prepare      {images / taken_s:.1f} images/s, {floor_s / taken_s:.2f} of bare Pillow")
     print(f"             {memory_mb:.0f} MB at the peak, {cores:.2f} cores in use")
@@ -70,39 +54,28 @@ def main() -> None:
 def bare(paths: Sequence[Path]) -> None:
     """Decode and reduce every file, in a pool on all cores."""
     with ProcessPoolExecutor() as pool:
-        for _ in pool.map(decode_and_reduce, paths, chunksize=8):
+        for _ in pool.map(decode, paths, chunksize=8):
             pass
 
 
-def decode_and_reduce(path: Path) -> tuple[int, int]:
-    """The size after what the stage cannot do without, at the quality of the stage: in full, without a draft."""
+def decode(path: Path) -> None:
+    """Keep nothing: what comes back would have to cross to another process."""
+    decode_and_reduce(path)
+
+
+def decode_and_reduce(path: Path) -> Image.Image:
+    """What the stage cannot do without, at the quality of the stage: in full, without a draft."""
     with Image.open(path) as image:
+        image.load()
         scale = SHORT_SIDE_PX / min(image.size)
         width_px, height_px = (round(side_px * scale) for side_px in image.size)
-        return image.resize((width_px, height_px), Image.Resampling.LANCZOS, reducing_gap=3.0).size
+        return image.resize((width_px, height_px), Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
 def run_stage(folder: Path) -> Usage:
-    """Run the stage from nothing, as a command."""
+    """Run the stage as a command, where no image is accepted yet."""
     shutil.rmtree(folder / "data/images", ignore_errors=True)
-    command = [sys.executable, "-m", "pipeline.stages.prepare"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    memory_bytes, cpu_s = 0, {}
-    began = time.perf_counter()
-    with psutil.Popen(command, cwd=folder, env=environment, stderr=subprocess.DEVNULL) as stage:
-        while stage.poll() is None:
-            together_bytes = 0
-            for process in [stage, *stage.children(recursive=True)]:
-                with suppress(psutil.Error):  # it ended meanwhile
-                    times = process.cpu_times()
-                    cpu_s[process.pid] = times.user + times.system
-                    together_bytes += process.memory_full_info().pss
-            memory_bytes = max(memory_bytes, together_bytes)
-            time.sleep(SAMPLE_S)
-    seconds = time.perf_counter() - began
-    if stage.returncode != 0:
-        raise SystemExit("prepare failed; run it in a project of your own to see why")
-    return Usage(seconds=seconds, memory_mb=memory_bytes / 1e6, cores=sum(cpu_s.values()) / seconds)
+    return run_measured([sys.executable, "-m", "pipeline.stages.prepare"], folder)
 
 
 def make_crawl(folder: Path, images: int) -> list[Path]:
@@ -146,7 +119,8 @@ def write_picture(number: int, path: Path) -> None:
     """Patches under two grains, as large as museums send; one in forty shows what another of its label shows."""
     random = np.random.default_rng(number - 2 if number % 40 == 39 else number)
     long_px = int(random.integers(843, 1025))
-    size = (long_px, int(long_px * random.uniform(0.6, 1)))[:: random.choice([1, -1])]
+    short_px = int(long_px * random.uniform(0.6, 1))
+    size = (long_px, short_px) if random.random() < 0.5 else (short_px, long_px)
     image = Image.new("RGB", size)
     for columns, share in ((8, 1.0), (160, 0.25), (640, 0.15)):
         grain = random.integers(0, 256, (columns * 3 // 4, columns, 3), dtype=np.uint8)

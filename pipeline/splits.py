@@ -26,7 +26,7 @@ Stratum = tuple[str, str]
 Size = Counter[Stratum]
 """How many pictures of each stratum a group has."""
 
-_BLOCK = 256
+_BLOCK = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +60,8 @@ def near_pairs(hashes: NDArray[np.uint64], max_bits: int) -> NDArray[np.intp]:
     pairs = [np.empty((0, 2), dtype=np.intp)]
     for start in range(0, len(hashes), _BLOCK):
         distances = np.bitwise_count(hashes[start : start + _BLOCK, None] ^ hashes[None, start:])
-        found = np.argwhere(np.triu(distances <= max_bits, k=1))
-        pairs.append(found + start)
+        found = np.argwhere(distances <= max_bits)
+        pairs.append(found[found[:, 0] < found[:, 1]] + start)
     return np.concatenate(pairs)
 
 
@@ -138,7 +138,10 @@ def assign_splits(
 
 
 def _quota(sizes: Iterable[Size], ratio: float) -> dict[Stratum, float]:
-    return {stratum: ratio * count for stratum, count in sum(sizes, Counter()).items()}
+    total: Size = Counter()
+    for size in sizes:
+        total.update(size)
+    return {stratum: ratio * count for stratum, count in total.items()}
 
 
 def _fits(size: Size, filled: Size, quota: Mapping[Stratum, float]) -> bool:

@@ -89,6 +89,9 @@ class PublicHandler(AiohttpDownloadHandler):
         detour = self.detours.get(url.hostname) or self.detours.get("*")
         if not detour:
             return await super().download_request(request)
+        if url.scheme == "http":
+            request.meta["proxy"] = detour
+            return await super().download_request(request)
         plain = request.replace(url=url._replace(scheme="http").geturl(), meta={**request.meta, "proxy": detour})
         response = await super().download_request(plain)
         return response.replace(url=request.url)

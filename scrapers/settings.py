@@ -2,7 +2,7 @@
 
 BOT_NAME = "paint-your-video"
 SPIDER_MODULES = ["scrapers.spiders"]
-DOWNLOADER_STATS = False  # nobody reads them, and they cost time
+DOWNLOADER_STATS = False
 LOG_INSTALL_ROOT_HANDLER = False  # the pipeline's own is there
 
 # Politeness, in the order in which requests pass.
@@ -14,6 +14,7 @@ DOWNLOADER_MIDDLEWARES = {
     "scrapers.addresses.PublicAddresses": 90,
     "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
     "scrapers.hosts.ObeyRobotsTxt": 100,  # in its place
+    "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
     "scrapers.hosts.HostManners": 560,  # hears of answers and failures before RetryMiddleware, which is at 550
 }
 

@@ -400,6 +400,20 @@ def test_gray_is_told_from_faint_colour() -> None:
     assert not is_gray(scene())
 
 
+@pytest.mark.parametrize("size", [(40, 40), (640, 400), (400, 1000)])
+@pytest.mark.parametrize(("share", "expected"), [(0.004, True), (0.02, False)])
+def test_a_speck_of_colour_leaves_a_picture_gray(size: tuple[int, int], share: float, expected: bool) -> None:
+    image = Image.fromarray(noise(6, 8)).resize(size).convert("RGB")
+    side_px = round((share * image.width * image.height) ** 0.5)
+    image.paste((200, 20, 20), (0, 0, side_px, side_px))
+    assert is_gray(image) is expected
+
+
+def test_channels_may_be_eight_levels_apart() -> None:
+    assert is_gray(Image.new("RGB", (64, 64), (100, 108, 104)))
+    assert not is_gray(Image.new("RGB", (64, 64), (100, 109, 104)))
+
+
 def test_sheet_places_tiles_in_rows_with_captions_below() -> None:
     colours = [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
     tiles = [(Image.new("RGB", (30, 30), colour), "a caption far too long for its tile " * 3) for colour in colours]

@@ -41,8 +41,8 @@ class Museum:
     def add(
         self, label: str, name: str, data: bytes | None, *, source: str = "sample", group: str = "", kind: str = "jpg"
     ) -> str:
-        entry = {"source": source, "id": name, "label": label, "group": group or name}
-        entry |= {"title": "A line\u2028and another", "creator": "A. Painter", "licence": "CC0-1.0"}
+        entry: dict[str, str | int] = {"source": source, "id": name, "label": label, "group": group or name}
+        entry |= {"title": "A line\u2028and another", "creator": "A. Painter", "year": 1889, "licence": "CC0-1.0"}
         page = f"https://example.org/{source}/{label}/{name}"
         entry |= {"licence_url": "https://example.org/zero", "page_url": page, "image_url": f"{page}.{kind}"}
         self.entries.append(entry | {"width_px": 10, "height_px": 10})
@@ -300,6 +300,11 @@ def test_workers_end_with_a_killed_stage(museum: Museum) -> None:
     stage.wait()
     assert not Path("data/prepare/accepted.csv").exists()
     wait_for(lambda: not is_alive(stage.pid))
+
+
+def test_its_processes_do_without_the_network() -> None:
+    code = "import sys, pipeline.stages.prepare; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 def wait_for(condition: Callable[[], bool], timeout_s: float = 30) -> None:
