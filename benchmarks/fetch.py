@@ -27,7 +27,7 @@ from tests.museums.collection import Sizes
 from tests.museums.server import open_museums
 
 IMG2DATASET = "img2dataset==1.47.0"
-ROUNDS = 2
+ROUNDS = 3
 CONCURRENCY = 16
 THREADS = 32
 """Of each process of img2dataset; more or fewer make it no faster here."""

@@ -91,8 +91,8 @@ def _settings(params: Crawl, detours: Mapping[str, str]) -> Settings:
             "DOWNLOAD_WARNSIZE": 0,
             "DOWNLOAD_DELAY": params.hosts["default"].delay_s,
             "CONCURRENT_REQUESTS": sum(host.concurrency for host in params.hosts.values()),
-            # So many connections to a host are kept open; how many are used at a time, the table of hosts says.
-            "CONCURRENT_REQUESTS_PER_DOMAIN": max(host.concurrency for host in params.hosts.values()),
+            "CONCURRENT_REQUESTS_PER_DOMAIN": params.hosts["default"].concurrency,
+            "ROBOTS_TXT_EXEMPT": [name for name, host in params.hosts.items() if not host.robots_txt],
             "DOWNLOAD_SLOTS": {
                 name: {"delay": host.delay_s, "concurrency": host.concurrency} for name, host in params.hosts.items()
             },

@@ -3,7 +3,7 @@
 import re
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
@@ -31,11 +31,20 @@ class Host:
 
     delay_s: NonNegative
     concurrency: Count
+    robots_txt: bool = True
+    """Whether it is obeyed, beyond its Crawl-delay."""
 
 
 Source = Literal["sample", "cleveland", "nga", "met", "aic", "commons", "inaturalist"]
-CONTACT = re.compile(r"https?://(?!(www\.)?example\.)[\w.-]+\.\w+|[\w.+-]+@(?!example\.)[\w-]+\.[\w.-]+")
-"""A web or mail address, but not that of the documentation."""
+CONTACT_HOST = re.compile(r"(?:https?://|(?<=[\w+-])@)([\w.-]*\w)")
+"""The host of a web or mail address."""
+NOBODYS_HOST = re.compile(r"(.+\.)?(localhost|local|test|invalid|example(\.\w+)?|your-?domain\.\w+)|[^.]+|.*\d")
+"""Hosts of documentation and of this machine (RFC 2606, RFC 6761), the usual placeholder, and numbers."""
+
+
+def names_contact(user_agent: str) -> bool:
+    """Whether a crawler's name for itself has a web or mail address where somebody can be found."""
+    return any(not NOBODYS_HOST.fullmatch(host) for host in CONTACT_HOST.findall(user_agent.lower()))
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -48,7 +57,7 @@ class Crawl:
     min_per_class: Count
     quotas: dict[Source, dict[Literal["painting", "photo"], Annotated[int, Field(ge=0)]]]
     licences: Annotated[tuple[str, ...], Field(min_length=1)]
-    exclude: tuple[Annotated[str, Field(pattern=r"^[a-z]+/[A-Za-z0-9._-]+$")], ...]
+    exclude: tuple[Annotated[str, Field(pattern=rf"^({'|'.join(get_args(Source))})/[A-Za-z0-9._-]+$")], ...]
     max_error_ratio: Ratio
     timeout_s: Positive
     max_image_mb: Positive
@@ -67,7 +76,7 @@ class Crawl:
             raise ValueError("min_per_class is larger than per_class")
         if len(set(self.sources)) < len(self.sources):
             raise ValueError("sources names one twice")
-        if set(self.sources) - {"sample"} and not CONTACT.search(self.user_agent):
+        if set(self.sources) - {"sample"} and not names_contact(self.user_agent):
             raise ValueError("user_agent names nobody to turn to; live museums want your mail or web address in it")
         return self
 

@@ -1,6 +1,7 @@
 """How every host is treated: robots.txt is obeyed, rest is given, and who does not want us is left alone."""
 
 import logging
+import re
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,9 +18,14 @@ from scrapy.exceptions import DownloadCancelledError, IgnoreRequest, ResponseDat
 from scrapy.http import Response
 from scrapy.robotstxt import RobotParser
 from scrapy.utils.httpobj import urlparse_cached
+from twisted.python.failure import Failure
 
 TROUBLES = 5
 """So many failures in a row are taken for trouble of the host, not of what was asked for."""
+UNTIL_PATIENCE_ENDS = 1_000_000
+SHORTEST_REST_S = 0.5
+"""A shorter one that a host asks for is taken for none at all."""
+DIRECTIVES_WITH_VALUES = {"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"}
 SHORTEST_DELAY_S = 0.001
 """Without any delay, Scrapy 2.19 does not look when a host was last asked."""
 
@@ -35,7 +41,7 @@ class NoRobotsTxtError(IgnoreRequest):
 
 
 class ObeyRobotsTxt(RobotsTxtMiddleware):
-    """Scrapy's own, with what RFC 9309 asks for beyond it, and Crawl-delay.
+    """Scrapy's own, with what RFC 9309 asks for beyond it, and with the hosts of ``ROBOTS_TXT_EXEMPT``.
 
     Scrapy 2.19 hands the parser to the first of the requests that wait for it side by side, and None, which forbids
     nothing, to the others. It takes a robots.txt that cannot be had for one that forbids nothing, too.
@@ -44,7 +50,12 @@ class ObeyRobotsTxt(RobotsTxtMiddleware):
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
         self._errors: dict[str, Exception] = {}
-        crawler.signals.connect(self.slow_down, signals.robots_parsed)
+        self._exempt = set(crawler.settings.getlist("ROBOTS_TXT_EXEMPT"))
+
+    def process_request_2(self, rp: RobotParser | None, request: Request) -> None:
+        """Let requests for an exempt host pass: its robots.txt was read for the Crawl-delay alone."""
+        if urlparse_cached(request).hostname not in self._exempt:
+            super().process_request_2(rp, request)
 
     async def robot_parser(self, request: Request) -> RobotParser | None:
         """Wait for the parser, then ask for it once more: by now it is there for all.
@@ -64,21 +75,9 @@ class ObeyRobotsTxt(RobotsTxtMiddleware):
         super()._robots_error(exc, netloc)
 
     async def _parse_robots(self, response: Response, netloc: str, request: Request) -> None:
-        if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR or response.status == HTTPStatus.TOO_MANY_REQUESTS:
+        if asks_for_rest(response) or response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise NoRobotsTxtError(f"status {response.status}")
         await super()._parse_robots(response, netloc, request)
-
-    def slow_down(self, robotparser: RobotParser, request: Request) -> None:
-        """Keep the host's Crawl-delay where it is longer than ours."""
-        delay_s = robotparser.crawl_delay(self._default_useragent)
-        downloader = self.crawler.engine.downloader
-        key = downloader.get_slot_key(request)
-        if not delay_s or key not in downloader.slots or delay_s <= downloader.slots[key].delay:
-            return
-        log.info("%s wants %g s between requests", key, delay_s)
-        downloader.slots[key].delay = delay_s
-        # Scrapy forgets a host that was not asked for a minute.
-        downloader.per_slot_settings.setdefault(key, {})["delay"] = delay_s
 
 
 @dataclass
@@ -99,6 +98,9 @@ class HostManners:
     A host rests as long as its Retry-After says; without one, or after :data:`TROUBLES` failures in a row, for
     ``BACKOFF_S``, then twice as long, and so on. It is left alone once the rests would come to more than ``PATIENCE_S``
     without a good answer between them, or after ``MAX_REFUSALS`` answers of status 403 in a row.
+
+    A request is repeated as often as its host asks for rest. One with the meta key ``patient``, which nothing can stand
+    in for, is repeated after every failure, and its host rests at the first.
     """
 
     def __init__(self, crawler: Crawler) -> None:
@@ -107,6 +109,7 @@ class HostManners:
         self.patience_s = crawler.settings.getfloat("PATIENCE_S")
         self.max_refusals = crawler.settings.getint("MAX_REFUSALS")
         self.conditions: defaultdict[str, Condition] = defaultdict(Condition)
+        crawler.signals.connect(self.keep_crawl_delay, signals.robots_parsed)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -115,67 +118,90 @@ class HostManners:
 
     def process_request(self, request: Request) -> None:
         """Raises :class:`HostLeftAloneError`."""
-        host = self._host(request)
+        host = _host(request)
         if self.conditions[host].left_alone:
             raise HostLeftAloneError(f"{host} has been left alone")
 
     def process_response(self, request: Request, response: Response) -> Response:
         """Draw the conclusions from an answer."""
-        host = self._host(request)
+        host = _host(request)
         condition = self.conditions[host]
-        asked_s = retry_after(response)
-        if response.status == HTTPStatus.FORBIDDEN:
+        patient = asks_for_rest(response) or request.meta.get("patient", False)
+        request.meta["max_retry_times"] = UNTIL_PATIENCE_ENDS if patient else None
+        if asks_for_rest(response):
+            self._rest(host, retry_after(response))
+        elif response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            self._note_trouble(host, at_once=patient)
+        elif response.status == HTTPStatus.FORBIDDEN:
             condition.refusals += 1
             if condition.refusals >= self.max_refusals:
                 self._leave_alone(host, f"it answered 403 {condition.refusals} times in a row")
-        elif response.status == HTTPStatus.TOO_MANY_REQUESTS or (response.status >= 500 and asked_s is not None):
-            request.meta["max_retry_times"] = 1_000_000  # patience_s is the limit
-            self._rest(host, asked_s)
-        elif response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            self._note_trouble(host)
-        else:
+        elif monotonic() >= condition.resting_until_s:  # what was under way when a rest began does not end it
             self.conditions[host] = Condition(left_alone=condition.left_alone)
         return response
 
     def process_exception(self, request: Request, exception: Exception) -> None:
         """Draw the conclusions from a failure."""
+        patient = request.meta.get("patient", False)
+        request.meta["max_retry_times"] = UNTIL_PATIENCE_ENDS if patient else None
         if not isinstance(exception, IgnoreRequest | DownloadCancelledError | ResponseDataLossError):
-            self._note_trouble(self._host(request))
+            self._note_trouble(_host(request), at_once=patient)
 
-    def _note_trouble(self, host: str) -> None:
+    def keep_crawl_delay(self, robotparser: RobotParser, request: Request) -> None:
+        """Keep the host's Crawl-delay where it is longer than ours."""
+        host, downloader = _host(request), self.crawler.engine.downloader
+        delay_s = robotparser.crawl_delay(self.crawler.settings["USER_AGENT"]) or 0.0
+        if delay_s > self.patience_s:
+            self._leave_alone(host, f"it wants {delay_s:g} s between requests")
+        elif host in downloader.slots and delay_s > downloader.slots[host].delay:
+            log.info("%s wants %g s between requests", host, delay_s)
+            downloader.slots[host].delay = delay_s
+            # Scrapy forgets a host that was not asked for a minute.
+            downloader.per_slot_settings.setdefault(host, {})["delay"] = delay_s
+
+    def _note_trouble(self, host: str, *, at_once: bool) -> None:
         condition = self.conditions[host]
         condition.troubles += 1
-        if condition.troubles >= TROUBLES and monotonic() >= condition.resting_until_s:
+        if (at_once or condition.troubles >= TROUBLES) and monotonic() >= condition.resting_until_s:
             self._rest(host, None)
 
     def _rest(self, host: str, asked_s: float | None) -> None:
         """Let ``host`` rest; answers to what was already under way prolong a rest, and do not add to it."""
         condition, now_s = self.conditions[host], monotonic()
-        rest_s = self.backoff_s + condition.rested_s if asked_s is None else asked_s
+        asked = asked_s is not None and asked_s >= SHORTEST_REST_S
+        rest_s = asked_s if asked_s is not None and asked else self.backoff_s + condition.rested_s
         under_way_s = max(condition.resting_until_s - now_s, 0.0)
-        if condition.left_alone or (asked_s is None and under_way_s) or rest_s <= under_way_s:
+        if condition.left_alone or (under_way_s and not asked) or rest_s <= under_way_s:
             return
         condition.rested_s += rest_s - under_way_s
         if condition.rested_s > self.patience_s:
-            self._leave_alone(host, f"it wants {condition.rested_s:.0f} s of rest without an answer between")
+            self._leave_alone(host, f"it wants {condition.rested_s:.0f} s of rest without a good answer between")
             return
         condition.resting_until_s = now_s + rest_s
-        log.warning("%s gets %.0f s of rest%s", host, rest_s, "" if asked_s is None else ", as it asked for")
-        slot = self.crawler.engine.downloader.slots.get(host)
-        if slot:
+        log.warning("%s gets %.0f s of rest%s", host, rest_s, ", as it asked for" if asked else "")
+        if slot := self.crawler.engine.downloader.slots.get(host):
             slot.delay = max(slot.delay, SHORTEST_DELAY_S)
-            slot.lastseen = condition.resting_until_s
+            slot.lastseen = max(slot.lastseen, condition.resting_until_s)
 
     def _leave_alone(self, host: str, why: str) -> None:
-        condition = self.conditions[host]
-        if not condition.left_alone:
-            log.warning("%s is left alone for the rest of this run: %s", host, why)
-        condition.left_alone = True
-        if slot := self.crawler.engine.downloader.slots.get(host):
-            slot.lastseen = monotonic()  # those who wait for it shall wait no longer
+        if self.conditions[host].left_alone:
+            return
+        log.warning("%s is left alone for the rest of this run: %s", host, why)
+        self.conditions[host].left_alone = True
+        slot = self.crawler.engine.downloader.slots.get(host)
+        while slot and slot.queue:
+            _, waiting = slot.queue.popleft()
+            waiting.errback(Failure(HostLeftAloneError(f"{host} has been left alone")))  # type: ignore[no-untyped-call]
 
-    def _host(self, request: Request) -> str:
-        return str(self.crawler.engine.downloader.get_slot_key(request))
+
+def _host(request: Request) -> str:
+    return urlparse_cached(request).hostname or ""
+
+
+def asks_for_rest(response: Response) -> bool:
+    """Whether a host says that it is asked too much, and not merely that something is wrong."""
+    overrun = response.status == HTTPStatus.TOO_MANY_REQUESTS
+    return overrun or (response.status >= HTTPStatus.INTERNAL_SERVER_ERROR and retry_after(response) is not None)
 
 
 def retry_after(response: Response) -> float | None:
@@ -197,10 +223,10 @@ def forbids_use(response: Response, user_agent: str) -> str | None:
     for line in response.headers.getlist("X-Robots-Tag"):
         addressed_to = "*"
         for part in line.decode("latin-1").lower().split(","):
-            agent, colon, rest = part.strip().rpartition(":")
-            if colon and "unavailable_after" not in agent and "max-" not in agent:
-                addressed_to = agent.strip()
-            directive = rest.strip() if colon else part.strip()
+            before, colon, after = (text.strip() for text in part.partition(":"))
+            if colon and before not in DIRECTIVES_WITH_VALUES and re.fullmatch(r"[\w.-]+", before):
+                addressed_to = before
+            directive = after if colon else before
             named = addressed_to == "*" or addressed_to in user_agent.lower()
             if named and directive in {"noai", "noimageai", "noindex", "noimageindex", "none"}:
                 return directive

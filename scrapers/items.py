@@ -15,7 +15,8 @@ LABELS: tuple[Label, Label] = get_args(Label)
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}$")]
 """Becomes part of a file's name: no separator, no leading dot."""
 Text = Annotated[str, Field(min_length=1, max_length=500)]
-Url = Annotated[str, Field(pattern=r"^https?://[^\s/]+\S*$", max_length=2000)]
+Url = Annotated[str, Field(pattern=r"^https?://[!-.0-~][!-~]*$", max_length=2000)]
+"""Printable ASCII, as in RFC 3986: nothing that a terminal obeys."""
 Pixels = Annotated[int, Field(ge=1, le=1_000_000)]
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".gif", ".tif", ".tiff", ".webp", ".bmp"})

@@ -1,5 +1,7 @@
 """Scrapy's settings, the same for every source. Rates, limits and the user agent are added by each run."""
 
+from scrapy.settings import default_settings
+
 BOT_NAME = "paint-your-video"
 SPIDER_MODULES = ["scrapers.spiders"]
 DOWNLOADER_STATS = False
@@ -9,9 +11,11 @@ LOG_INSTALL_ROOT_HANDLER = False  # the pipeline's own is there
 ROBOTSTXT_OBEY = True
 COOKIES_ENABLED = False
 DOWNLOAD_DELAY_JITTER = 0.0  # a host's delay is a promise, not an average
+RETRY_EXCEPTIONS = [*default_settings.RETRY_EXCEPTIONS, "scrapers.hosts.NoRobotsTxtError"]
 RETRY_GIVE_UP_LOG_LEVEL = "DEBUG"  # failures are counted, by reason
 DOWNLOADER_MIDDLEWARES = {
-    "scrapers.addresses.PublicAddresses": 90,
+    "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
+    "scrapers.addresses.PublicAddresses": 90,  # in its place
     "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
     "scrapers.hosts.ObeyRobotsTxt": 100,  # in its place
     "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,

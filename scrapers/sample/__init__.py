@@ -1,7 +1,7 @@
 """A small museum of photographs and paintings, served over HTTP on loopback.
 
 ``python -m scrapers.sample`` opens it. Its works have addresses at the host ``museum.localhost``, the same in every
-run; :mod:`scrapers.sample.proxy` leads a crawler from there to the port where the museum happens to listen.
+run; :class:`scrapers.addresses.PublicHandler` leads a crawler from there to the port where the museum listens.
 """
 
 import subprocess

@@ -10,13 +10,14 @@ from urllib.parse import urlsplit
 from scrapy import Request, Spider, exceptions
 from scrapy.http import Response
 
-from scrapers.addresses import NOT_PUBLIC, PrivateAddressError
+from scrapers.addresses import NOT_PUBLIC, ElsewhereError, PrivateAddressError
 from scrapers.files import Store
-from scrapers.hosts import HostLeftAloneError, NoRobotsTxtError, forbids_use
+from scrapers.hosts import HostLeftAloneError, NoRobotsTxtError, asks_for_rest, forbids_use
 from scrapers.items import Work
 
 REASONS: dict[type[Exception], str] = {
     PrivateAddressError: "private-address",
+    ElsewhereError: "redirect-elsewhere",
     HostLeftAloneError: "host-left-alone",
     NoRobotsTxtError: "robots-txt-unavailable",
     exceptions.UnsupportedURLSchemeError: "bad-address",
@@ -28,9 +29,9 @@ REASONS: dict[type[Exception], str] = {
     exceptions.ResponseDataLossError: "truncated",
 }
 """Why a download failed, beside ``http-STATUS``, ``empty-content``, ``html``, ``x-robots-tag`` and those below."""
-IGNORED = {"Forbidden by robots": "robots-txt", "Filtered offsite": "redirect-elsewhere", "max redir": "redirect-loop"}
+IGNORED = {"Forbidden by robots": "robots-txt", "max redirections": "redirect-loop"}
 """What Scrapy's middlewares say when they drop a request; they raise the same exception for everything."""
-TRANSIENT = {"host-unknown", "connection-refused", "timeout", "connection-lost", "truncated", "robots-txt-unavailable"}
+TRANSIENT = {"host-unknown", "connection-refused", "timeout", "connection-lost", "truncated"}
 
 Attempt = tuple[Work, int, str]
 """What is to be downloaded, how often it failed, and the reason of the last time."""
@@ -40,12 +41,12 @@ class ImagesSpider(Spider):
     """Stores the image of each of ``works`` and reports what became of it, with a reason if it failed.
 
     What failed for a reason that may pass is asked for again, up to ``retries`` times, after the host's other images.
-    Redirects are followed to the hosts of ``works`` alone.
+    Attempts for which the host asked for rest are not counted. Redirects are followed to the ``origins`` of ``works``
+    alone, which are schemes and hosts.
     """
 
     name = "images"
-    # Every one of these costs some of the time that an image takes. Failures are this spider's own business.
-    custom_settings = {"COMPRESSION_ENABLED": False, "RETRY_ENABLED": False}  # noqa: RUF012 as Scrapy declares it
+    custom_settings = {"RETRY_ENABLED": False}  # noqa: RUF012 as Scrapy declares it
 
     def __init__(
         self, works: Sequence[Work], store: Store, report: Callable[[Work, str], None], retries: int, **kwargs: Any
@@ -66,7 +67,7 @@ class ImagesSpider(Spider):
         for work in sorted(works, key=turn):
             host = urlsplit(work.image_url).hostname or ""
             self.queues.setdefault(host, deque()).append((work, 0, ""))
-        self.allowed_domains = list(self.queues)
+        self.origins = {"://".join(urlsplit(work.image_url)[:2]) for work in works}
 
     async def start(self) -> AsyncIterator[Request]:
         """Work through all queues at once; end early, and leave an ``error``, where nothing can be stored."""
@@ -86,8 +87,8 @@ class ImagesSpider(Spider):
     async def _work_through(self, queue: deque[Attempt]) -> None:
         while queue:
             work, failures, last_reason = queue.popleft()
-            reason = await self._download(work)
-            if reason == f"http-{HTTPStatus.TOO_MANY_REQUESTS}":  # the host rests meanwhile, or is left alone
+            reason, is_to_wait = await self._download(work)
+            if is_to_wait:  # the host rests meanwhile, and is left alone some day
                 queue.append((work, failures, reason))
             elif failures < self.retries and (reason in TRANSIENT or reason.startswith("http-5")):
                 queue.append((work, failures + 1, reason))
@@ -95,16 +96,16 @@ class ImagesSpider(Spider):
                 left_alone = reason == REASONS[HostLeftAloneError]
                 self.report(work, last_reason if left_alone and last_reason else reason)
 
-    async def _download(self, work: Work) -> str:
-        """Store the image of ``work``, or return the reason why not."""
+    async def _download(self, work: Work) -> tuple[str, bool]:
+        """Store the image of ``work``, or return the reason why not, and whether the host only wants rest."""
         try:
             response = await self.crawler.engine.download_async(Request(work.image_url))
         except Exception as error:  # whatever networks, protocols and middlewares can raise
-            return _reason(error)
+            return _reason(error), isinstance(error, NoRobotsTxtError)
         if reason := self._refusal(response):
-            return reason
+            return reason, asks_for_rest(response)
         await asyncio.to_thread(self.store.add, work.path, response.body)  # hashing and writing free the other core
-        return ""
+        return "", False
 
     def _refusal(self, response: Response) -> str:
         """Why an answer is no image for us, as far as status, headers and first byte show."""
@@ -125,4 +126,4 @@ def _reason(error: Exception) -> str:
         return "tls"
     ignored = (name for words, name in IGNORED.items() if said.startswith(words))
     known = (name for kind, name in REASONS.items() if isinstance(error, kind))
-    return next(ignored, None) or next(known, type(error).__name__)
+    return next(ignored, None) or next(known, "unreadable")

@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 from scrapy import Request
+from scrapy.utils.test import get_crawler
 
 from scrapers.addresses import PrivateAddressError, PublicAddresses, PublicResolver, is_public
 from tests.conftest import ROOT
@@ -53,23 +54,26 @@ def test_no_address_of_a_private_network_is_public(address: object) -> None:
     "url", [*(f"http://{address}/" for address in ("127.0.0.1", "169.254.169.254")), "http://[::1]/"]
 )
 def test_request_for_a_private_address_is_refused(url: str) -> None:
+    addresses = PublicAddresses(get_crawler())
     with pytest.raises(PrivateAddressError):
-        PublicAddresses().process_request(Request(url))
-    PublicAddresses().process_request(Request("http://8.8.8.8/"))
-    PublicAddresses().process_request(Request("http://a.example/"))
+        addresses.process_request(Request(url))
+    addresses.process_request(Request("http://8.8.8.8/"))
+    addresses.process_request(Request("http://a.example/"))
 
 
-def _resolve(monkeypatch: pytest.MonkeyPatch, answers: list[list[str]], host: str = "museum.example") -> list[str]:
+def _resolve(
+    monkeypatch: pytest.MonkeyPatch, answers: list[list[str]], host: str = "museum.example", port: int = 443
+) -> list[str]:
     """What the resolver makes of a name that the system resolves to ``answers``, one after the other."""
     found = iter(answers)
 
     def getaddrinfo(*_: object, **__: object) -> list[tuple[Any, ...]]:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in next(found)]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in next(found)]
 
     async def resolve() -> list[str]:
         resolver = PublicResolver()
         for _ in answers:
-            results = await resolver.resolve(host, 443)
+            results = await resolver.resolve(host, port)
         return [result["host"] for result in results]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
@@ -91,7 +95,9 @@ def test_name_that_is_private_or_becomes_so_is_refused(
 
 def test_proxy_of_the_user_may_be_private(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://proxy.lan:3128")
-    assert _resolve(monkeypatch, [["10.0.0.1"]], host="proxy.lan") == ["10.0.0.1"]
+    assert _resolve(monkeypatch, [["10.0.0.1"]], host="proxy.lan", port=3128) == ["10.0.0.1"]
+    with pytest.raises(OSError, match="not a public address"):
+        _resolve(monkeypatch, [["10.0.0.1"]], host="proxy.lan", port=80)
 
 
 CRAWL = """
