@@ -11,7 +11,8 @@ from torchvision.transforms import v2  # type: ignore[import-untyped]
 
 from pipeline.console import UserError
 from pipeline.device import loader_workers, network_dtype, pick_device
-from pipeline.images import load_rgb, to_bytes, to_unit_range
+from pipeline.images import load_rgb
+from pipeline.tensors import to_bytes, to_unit_range
 from pipeline.vgg import VGG16, load_metadata, load_network
 from scrapers.items import LABELS
 

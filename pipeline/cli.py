@@ -23,10 +23,11 @@ from pipeline.console import UserError, progress, run
 from pipeline.device import pick_device
 from pipeline.encoding import Sound, write_video
 from pipeline.files import replacing
-from pipeline.images import load_rgb, to_image, to_tensor
+from pipeline.images import load_rgb
 from pipeline.painting.clip import live_motion, paint_clip, work_folder
 from pipeline.painting.frame import Painter, painting_network
 from pipeline.params import Stylize, default_params
+from pipeline.tensors import to_image, to_tensor
 from pipeline.video import parse_frames, probe, read_frames
 from pipeline.weights import install_weights
 

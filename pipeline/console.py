@@ -13,6 +13,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 MENDABLE = {
     errno.ENOSPC: "make room on the disk and run this again, it goes on where it can",
     errno.EDQUOT: "make room in your quota and run this again, it goes on where it can",
+    errno.EBUSY: "wait until the run that uses it has ended, and run this again",
     errno.EACCES: "give yourself access to it, or run this elsewhere",
     errno.EROFS: "this file system cannot be written to, run this elsewhere",
 }

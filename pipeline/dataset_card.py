@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,11 +72,20 @@ def render_dataset_card(crawl: Crawl, metrics: Mapping[str, Any], index: Index) 
         "totals": totals,
         "lost": [(stage, *each) for stage, reasons in metrics["lost"].items() for each in reasons.items()],
         "museums": sorted(by_source.keys() - {"sample"}),
+        "only_class": dict(_only_class(by_source)),
         "institutions": INSTITUTIONS,
         "licence_urls": URLS,
         "endings": ENDINGS,
     }
     return render("dataset_card.md", contents)
+
+
+def _only_class(by_source: Mapping[str, Mapping[Label, Mapping[str, int]]]) -> Iterator[tuple[str, Label]]:
+    """The sources whose accepted images are all of one class."""
+    for source, classes in by_source.items():
+        present = [label for label in LABELS if classes[label]["accepted"]]
+        if len(present) == 1:
+            yield source, present[0]
 
 
 def contact_address(user_agent: str) -> str | None:

@@ -8,17 +8,13 @@ import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import imagehash
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageCms, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
 from pipeline.console import UserError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Reason = Literal[
     "not-an-image",
@@ -45,6 +41,8 @@ _UNSUPPORTED_MODES = ("I", "F", "LAB")
 """32-bit samples have no agreed white, and Pillow does not convert LAB."""
 _SRGB = ImageCms.createProfile("sRGB")
 _HASH_BITS = 64
+_HASH_SIDE_PX = 32
+"""What imagehash takes the coefficients of."""
 
 _PAPER, _CARD, _INK = "#fafafa", "#eeeeee", "#333333"
 
@@ -143,41 +141,15 @@ def resize_short_side(image: Image.Image, short_side_px: int) -> Image.Image:
     return image.resize((width_px, height_px), Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
-def to_bytes(image: Image.Image | NDArray[np.uint8]) -> "Tensor":
-    """An RGB image, or its pixels (H, W, 3), as uint8 of shape (3, H, W)."""
-    import torch  # here: prepare decodes without it, and starting its processes would take four seconds more
-
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
-
-
-def to_unit_range(pixels: "Tensor") -> "Tensor":
-    """uint8 of any shape as float32 in [0, 1], on the same device."""
-    return pixels.float().div_(255)
-
-
-def to_tensor(image: Image.Image | NDArray[np.uint8]) -> "Tensor":
-    """An RGB image, or its pixels (H, W, 3), as float32 of shape (3, H, W) in [0, 1]."""
-    return to_unit_range(to_bytes(image).contiguous())
-
-
-def to_pixels(tensor: "Tensor") -> NDArray[np.uint8]:
-    """A float tensor of shape (3, H, W) as RGB pixels (H, W, 3); values outside [0, 1] are clipped."""
-    pixels = tensor.detach().float().clamp(0, 1).mul(255).round().byte()
-    return pixels.permute(1, 2, 0).contiguous().cpu().numpy()
-
-
-def to_image(tensor: "Tensor") -> Image.Image:
-    """A float tensor of shape (3, H, W) as an RGB image; values outside [0, 1] are clipped."""
-    return Image.fromarray(to_pixels(tensor))
-
-
 def perceptual_hash(image: Image.Image) -> str | None:
     """The 64-bit DCT hash of ``imagehash.phash`` in hexadecimal; None for a picture too plain to have one.
 
     A bit tells whether a low-frequency coefficient is above the median, so exactly half of them are set unless many
     coefficients are equal. That happens to plain colours and smooth ramps, whose hashes would all be alike.
     """
-    value = imagehash.phash(image)
+    # imagehash would reduce the grey image in one step, which takes twice the time.
+    grey = image.convert("L").resize((_HASH_SIDE_PX, _HASH_SIDE_PX), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    value = imagehash.phash(grey)
     return str(value) if int(value.hash.sum()) == _HASH_BITS // 2 else None
 
 

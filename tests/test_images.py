@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -20,8 +19,6 @@ from pipeline.images import (
     open_image,
     perceptual_hash,
     resize_short_side,
-    to_image,
-    to_tensor,
 )
 from tests.pictures import encoded, noise, scene
 
@@ -342,20 +339,6 @@ def test_people_are_told_in_one_sentence_what_is_wrong(tmp_path: Path) -> None:
         assert str(path) in message
         assert "; give " in message
         assert "\n" not in message
-
-
-def test_tensors_round_trip() -> None:
-    image = scene()
-    tensor = to_tensor(image)
-    assert tensor.shape == (3, 72, 96)
-    assert tensor.dtype == torch.float32
-    assert np.array_equal(tensor.numpy(), (np.asarray(image).astype(np.float32) / 255).transpose(2, 0, 1))
-    assert np.array_equal(np.asarray(to_image(tensor)), np.asarray(image))
-
-
-def test_values_outside_the_range_are_clipped_and_others_rounded() -> None:
-    tensor = torch.tensor([-1.0, 0.5 / 255 + 1e-4, 2.0]).reshape(3, 1, 1).requires_grad_()
-    assert to_image(tensor).getpixel((0, 0)) == (0, 1, 255)
 
 
 @given(width=st.integers(1, 300), height=st.integers(1, 300), short_side_px=st.integers(1, 200))

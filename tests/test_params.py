@@ -1,10 +1,12 @@
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 from pipeline.console import UserError
-from pipeline.params import default_params, load_params
+from pipeline.params import default_params, load_params, names_contact
+from tests.conftest import ROOT
 
 
 def edit(workspace: Path, section: str, key: str, value: object) -> None:
@@ -22,6 +24,8 @@ def edit(workspace: Path, section: str, key: str, value: object) -> None:
         ("finetune", "learnin_rate", 1, "finetune.learnin_rate"),
         ("crawl", "snapshot", "yesterday", "crawl.snapshot"),
         ("crawl", "min_per_class", 10**6, "crawl: min_per_class is larger than per_class"),
+        ("crawl", "exclude", ["clevland/10000"], "crawl.exclude.0: String should match pattern '^(sample|cleveland|"),
+        ("crawl", "sources", ["met"], "user_agent names nobody to turn to"),
         ("prepare", "min_side_px", 31, "prepare.min_side_px: Input should be greater than or equal to 32"),
         ("prepare", "short_side_px", 31, "prepare.short_side_px: Input should be greater than or equal to 32"),
         ("features", "crop_px", 100, "features.crop_px"),
@@ -37,6 +41,44 @@ def test_a_mistake_is_named(workspace: Path, section: str, key: str, value: obje
         load_params()
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "named"),
+    [
+        ("crawler/1 (me@museum-lovers.net)", True),
+        ("crawler/1 (+https://museum-lovers.net/crawler)", True),
+        ("crawler/1 (https://user@museum-lovers.net)", True),
+        ("crawler/1 (you@example.org; ME@Museum-Lovers.NET.)", True),
+        ("crawler/1 (me@my-example.org)", True),
+        ("crawler/1", False),
+        ("crawler/1 (museum-lovers.net)", False),
+        ("crawler/1 (you@example.org)", False),
+        ("crawler/1 (me@EXAMPLE.org)", False),
+        ("crawler/1 (+HTTPS://www.Example.com/contact)", False),
+        ("crawler/1 (https://foo.example.org)", False),
+        ("crawler/1 (me@mail.foo.example.net.)", False),
+        ("crawler/1 (you@your-domain.org)", False),
+        ("crawler/1 (https://museum.test)", False),
+        ("crawler/1 (http://127.0.0.1:8000)", False),
+        ("crawler/1 (http://[::1]/)", False),
+        ("crawler/1 (http://localhost/)", False),
+        ("crawler/1 (root@localhost)", False),
+        ("crawler/1 (me@box.localhost)", False),
+    ],
+)
+def test_contact_is_one_where_somebody_can_be_found(user_agent: str, named: bool) -> None:
+    assert names_contact(user_agent) == named
+
+
+def test_no_crawl_of_live_museums_with_the_contact_of_the_readme(workspace: Path) -> None:
+    user_agent = re.search(r"^  user_agent: (.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert user_agent
+    edit(workspace, "crawl", "user_agent", user_agent[1])
+    assert load_params().crawl.sources == ("sample",)
+    edit(workspace, "crawl", "sources", ["sample", "met"])
+    with pytest.raises(UserError, match="user_agent names nobody to turn to"):
+        load_params()
 
 
 def test_what_is_not_yaml_is_named(workspace: Path) -> None:

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from pipeline.console import progress
 from pipeline.files import replacing
-from pipeline.images import to_pixels, to_tensor
 from pipeline.motion import ClipFlow, optical_flow, reliability, warp
 from pipeline.painting.frame import Painter
 from pipeline.painting.losses import Neighbour
 from pipeline.params import Flow
+from pipeline.tensors import to_pixels, to_tensor
 
 Frame = NDArray[np.uint8]
 """RGB, (H, W, 3)."""

@@ -9,6 +9,7 @@ image; the data set card ``data/dataset/README.md``; and ``data/metrics/dataset.
 
 import argparse
 import logging
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -174,9 +175,11 @@ def attribution(image: Image) -> dict[str, object]:
 
 
 def inert(text: str) -> str:
-    """Text on one line that no spreadsheet takes for a formula."""
+    """Text on one line that no spreadsheet takes for a formula, whatever the width of its first visible character."""
     line = " ".join(text.split())
-    return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line
+    visible = (character for character in line if unicodedata.category(character)[0] not in "CZ")
+    begins = unicodedata.normalize("NFKC", next(visible, ""))
+    return f"'{line}" if begins.startswith(("=", "+", "-", "@")) else line
 
 
 def _key(row: Mapping[str, str]) -> tuple[str, str, str]:

@@ -25,9 +25,9 @@ from pipeline.classification import load_crops
 from pipeline.console import UserError, progress, run
 from pipeline.device import network_dtype, pick_device
 from pipeline.files import replacing
-from pipeline.images import to_unit_range
 from pipeline.params import Features, load_params
 from pipeline.tables import read_table, write_table
+from pipeline.tensors import to_unit_range
 from pipeline.vgg import CHANNELS, TRUNK_STRIDE_PX, VGG16, load_network
 
 ACCEPTED = Path("data/prepare/accepted.csv")

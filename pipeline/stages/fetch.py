@@ -1,9 +1,9 @@
 """Download the images of the manifest.
 
 Reads ``data/index/manifest.jsonl``; writes ``data/raw/SOURCE/LABEL/ID.EXT`` (the bytes as they came) with
-``data/raw/checksums.sha256``, the table ``data/fetch/images.csv`` and ``data/metrics/fetch.json``. Files that are there
-and intact are not asked for again, those that the manifest does not name are deleted; a run may be killed at any moment
-and run again.
+``data/raw/checksums.sha256`` and ``addresses.txt``, the table ``data/fetch/images.csv``, and ``data/metrics/fetch.json``.
+Files that are there, intact, and from the address that the manifest names are not asked for again, all others are
+deleted; a run may be killed at any moment and run again.
 
     python -m pipeline.stages.fetch
 """
@@ -15,10 +15,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.console import UserError, run
-from pipeline.crawling import add_stand_in, crawl
+from pipeline.crawling import crawl
 from pipeline.files import write_json
 from pipeline.manifest import load_manifest
 from pipeline.params import Crawl, load_params
+from pipeline.rehearsal import add_stand_in
 from pipeline.tables import write_table
 from pipeline.tallies import Tallies
 from scrapers.files import Store
@@ -41,12 +42,12 @@ def main(argv: Sequence[str]) -> None:
     arguments = parser.parse_args(argv)
     params = load_params().crawl
     works = load_manifest(MANIFEST)
-    store = Store(RAW)
-    deleted = store.prune({work.path for work in works})
+    store = Store(RAW, {work.path: work.image_url for work in works})
+    deleted = store.prune()
     missing = [work for work in works if work.path not in store.checksums]
     log.info("%d images wanted, %d here, %d deleted", len(works), len(works) - len(missing), deleted)
     reasons = _download(works, missing, store, params, arguments.stand_in) if missing else {}
-    store.write_checksums()
+    store.write_records()
     failed = {work.path: reasons[work.path] for work in missing if work.path in reasons}
     for reason, count in Counter(failed.values()).most_common():
         log.warning("%d failed: %s", count, reason)

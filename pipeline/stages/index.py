@@ -10,17 +10,19 @@ museums cannot be asked. What they answered is kept beside it for the snapshot, 
 import argparse
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.console import UserError, run
-from pipeline.crawling import add_stand_in, crawl
+from pipeline.crawling import crawl
 from pipeline.files import replacing, write_json
 from pipeline.params import Crawl, load_params
+from pipeline.rehearsal import add_stand_in
 from pipeline.tallies import Tallies
 from scrapers.answers import Answers
 from scrapers.items import LABELS, Label, Work, write_manifest
+from scrapers.licences import URLS, identify
 from scrapers.quotas import Quota
 from scrapers.spiders.aic import AicSpider
 from scrapers.spiders.cleveland import ClevelandSpider
@@ -45,10 +47,26 @@ SPIDERS: dict[str, type[MuseumSpider]] = {
         INaturalistSpider,
     )
 }
+LICENCES = {*URLS, "BSD-3-Clause", "NKC"}
+"""What a source can state; the last two are the sample's."""
 LOPSIDED = 0.2
 """Share of its smaller class below which a source that has both gives its class away."""
 
 log = logging.getLogger(__name__)
+
+
+class Exclusions(frozenset[str]):
+    """Works to leave out, as ``source/id``; ``met`` are those that a spider has come across."""
+
+    def __init__(self, _works: Iterable[str]) -> None:
+        self.met: set[object] = set()
+
+    def __contains__(self, work: object) -> bool:
+        """Whether a work is left out."""
+        found = super().__contains__(work)
+        if found:
+            self.met.add(work)
+        return found
 
 
 def main(argv: Sequence[str]) -> None:
@@ -57,13 +75,16 @@ def main(argv: Sequence[str]) -> None:
     add_stand_in(parser)
     arguments = parser.parse_args(argv)
     params = load_params().crawl
+    _check_licences(params.licences)
     quotas = {label: _quota(label, params) for label in LABELS}
-    name = f".answers-{'stand-in' if arguments.stand_in else params.snapshot}.sqlite"
+    shares = _shares(quotas)
+    exclusions = Exclusions(params.exclude)
+    name = f".answers-{params.snapshot}.sqlite"
     _forget_answers_except(name)
     works: list[Work] = []
     with (
         Answers(MANIFEST.parent / name) as answers,
-        Tallies(_shares(quotas), unit="work", description="index") as tallies,
+        Tallies(shares, unit="work", description="index") as tallies,
     ):
 
         def collect(item: Work) -> None:
@@ -75,19 +96,30 @@ def main(argv: Sequence[str]) -> None:
             for (source, label), share in _shares(quotas).items():
                 tallies.total(source, label, share)
 
-        same: dict[str, object] = {"quotas": quotas, "licences": params.licences, "exclude": params.exclude}
+        same: dict[str, object] = {"quotas": quotas, "licences": params.licences, "exclude": exclusions}
         # The sample is a program of this project, and may have changed with it since it answered.
         spiders = [
             (SPIDERS[source], same | {"answers": None if source == "sample" else answers}) for source in params.sources
         ]
         statistics = crawl(spiders, params, stand_in=arguments.stand_in, on_item=collect)
         update_totals()
-    _write_metrics(quotas, dict(zip(params.sources, statistics, strict=True)))
+    _write_metrics(quotas, shares, dict(zip(params.sources, statistics, strict=True)))
+    _warn_of_unmet(exclusions, params.sources)
     _check(works, params)
     with replacing(MANIFEST) as temporary:
         write_manifest(works, temporary)
     counts = Counter(work.label for work in works)
     log.info("%s: %s", MANIFEST, ", ".join(f"{counts[label]} of class {label}" for label in LABELS))
+
+
+def _check_licences(licences: Sequence[str]) -> None:
+    for licence in licences:
+        if licence not in LICENCES:
+            like = identify(licence)
+            way_out = (
+                f"write {like}" if like in URLS else f"it takes SPDX identifiers, such as {', '.join([*URLS][:3])}"
+            )
+            raise UserError(f"crawl.licences names {licence!r}, which no source states; {way_out}")
 
 
 def _quota(label: Label, params: Crawl) -> Quota:
@@ -106,22 +138,36 @@ def _forget_answers_except(name: str) -> None:
             path.unlink()
 
 
-def _write_metrics(quotas: Mapping[Label, Quota], statistics: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write what each source gave, and say what is odd about it."""
+def _write_metrics(
+    quotas: Mapping[Label, Quota],
+    shares: Mapping[tuple[str, str], int],
+    statistics: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Write what each source gave of its first share, and say what is odd about it."""
     sources: dict[str, dict[str, dict[str, object]]] = {source: {} for source in statistics}
     for label, quota in quotas.items():
-        equal_share = -(-quota.wanted // max(1, len(quota.given)))
         for source, given in quota.given.items():
             counts = {key: statistics[source].get(f"{label}/{key}", 0) for key in ("dropped", "passed")}
             ended = next((way for way in ("failed", "exhausted") if f"{label}/{way}" in statistics[source]), "full")
-            sources[source][label] = {"given": given, "share": equal_share, **counts, "ended": ended}
-            if given < equal_share:
-                log.warning("%s gives %d of class %s instead of %d (%s)", source, given, label, equal_share, ended)
+            share = shares[source, label]
+            sources[source][label] = {"given": given, "share": share, **counts, "ended": ended}
+            if given < share:
+                log.warning("%s gives %d of class %s instead of %d (%s)", source, given, label, share, ended)
     for source, of_label in sources.items():
         given_of = [quotas[label].given[source] for label in LABELS if label in of_label]
         if len(given_of) == len(LABELS) and min(given_of) < LOPSIDED * sum(given_of):
             log.warning("%s gives nearly all of one class, which it may give away", source)
     write_json(METRICS, {"wanted": {label: quota.wanted for label, quota in quotas.items()}, "sources": sources})
+
+
+def _warn_of_unmet(exclusions: Exclusions, sources: Sequence[str]) -> None:
+    asked = {work for work in exclusions if work.partition("/")[0] in sources}
+    if unmet := sorted(asked - exclusions.met):
+        log.warning(
+            "crawl.exclude had nothing to leave out for %s; works that come after a source has given its share are "
+            "never met, others may be misspelt",
+            ", ".join(unmet),
+        )
 
 
 def _check(works: Sequence[Work], params: Crawl) -> None:

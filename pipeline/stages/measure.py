@@ -21,12 +21,13 @@ import torch
 from pipeline.console import UserError, progress, run
 from pipeline.device import pick_device
 from pipeline.files import write_json
-from pipeline.images import load_rgb, to_tensor
+from pipeline.images import load_rgb
 from pipeline.motion import optical_flow, reliability, warp
 from pipeline.painting.clip import CUT_RELIABILITY, Frame
 from pipeline.painting.frame import Painter, painting_network
 from pipeline.params import Flow, Params, load_params
 from pipeline.tables import write_table
+from pipeline.tensors import to_tensor
 from pipeline.video import probe, read_frames
 
 WEIGHTS = Path("data/weights/vgg16.safetensors")

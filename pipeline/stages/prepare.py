@@ -9,6 +9,7 @@ other lists each image; ``data/metrics/prepare.json``; a contact sheet of each l
 
 import argparse
 import hashlib
+import io
 import logging
 import multiprocessing
 import os
@@ -69,8 +70,6 @@ def main(argv: Sequence[str]) -> None:
     if not works:
         raise UserError(f"{RAW} has no image of {MANIFEST}; `dvc repro fetch` brings them")
     ACCEPTED.unlink(missing_ok=True)  # from here on it no longer describes data/images
-    for folder in {IMAGES / work.source / work.label for work in works}:
-        folder.mkdir(parents=True, exist_ok=True)
     outcomes = list(decode(works, params))
     pictures = [outcome for outcome in outcomes if isinstance(outcome, Picture)]
     rejections = [outcome for outcome in outcomes if isinstance(outcome, Rejection)]
@@ -100,6 +99,8 @@ def main(argv: Sequence[str]) -> None:
 
 def decode(works: Sequence[Work], params: Prepare) -> Iterator[Picture | Rejection]:
     """Decode the images of ``works`` in parallel, in order. Only small records come back: pixels go to files."""
+    for folder in {IMAGES / work.source / work.label for work in works}:
+        folder.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(SLOW_IMPORTS)
     with (
@@ -136,11 +137,12 @@ def decode_one(work: Work, params: Prepare) -> Picture | Rejection:
     except images.RejectedImage as error:
         return _rejection(work, str(raw), error.reason, error.detail)
     reduced = images.resize_short_side(image, params.short_side_px)
-    path = f"{IMAGES}/{work.source}/{work.label}/{work.id}.jpg"
-    # Not atomic, which would cost a tenth more than the rest: no run trusts a file that it did not write itself.
-    reduced.save(path, "JPEG", quality=95, subsampling="4:4:4")
+    encoded = io.BytesIO()  # Pillow writes to a file in small pieces
+    reduced.save(encoded, "JPEG", quality=95, subsampling="4:4:4")
+    path = IMAGES / work.source / work.label / f"{work.id}.jpg"
+    path.write_bytes(encoded.getbuffer())  # not atomic: no run trusts a file that it did not write itself
     return Picture(
-        path=path,
+        path=str(path),
         source=work.source,
         label=work.label,
         id=work.id,

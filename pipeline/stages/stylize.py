@@ -18,11 +18,12 @@ from pipeline.console import UserError, run
 from pipeline.device import pick_device
 from pipeline.encoding import Sound, write_video
 from pipeline.files import write_json
-from pipeline.images import load_rgb, to_tensor
+from pipeline.images import load_rgb
 from pipeline.motion import ClipFlow
 from pipeline.painting.clip import Frame, FrameCost, paint_clip, stored_motion, work_folder
 from pipeline.painting.frame import Painter, painting_network
 from pipeline.params import load_params
+from pipeline.tensors import to_tensor
 from pipeline.video import probe, read_frames
 
 WEIGHTS = Path("data/weights/vgg16.safetensors")

@@ -9,20 +9,12 @@ from scrapers.items import Label, Work
 from scrapers.licences import URLS
 from scrapers.spiders.museum import MuseumSpider
 from scrapers.spiders.paging import last_id
+from scrapers.spiders.sizes import fit_within
 from scrapers.text import plain
 
 SEARCH = "https://api.artic.edu/api/v1/artworks/search"
 TYPES: dict[Label, str] = {"painting": "Painting", "photo": "Photograph"}
-FIELDS = [
-    "id",
-    "title",
-    "artist_title",
-    "date_start",
-    "artwork_type_title",
-    "is_public_domain",
-    "image_id",
-    "thumbnail",
-]
+FIELDS = "id,title,artist_title,date_start,artwork_type_title,is_public_domain,image_id,thumbnail".split(",")
 PAGE_SIZE = 100
 WIDTH_PX = 843
 """The width that the museum asks for: its own website uses it, so that it is cached."""
@@ -75,8 +67,7 @@ def _size(original: Any) -> tuple[int, int] | tuple[None, None]:
     # What is called the thumbnail describes the original. A small one is asked for as it is, not enlarged.
     if original is None or original["width"] is None or original["height"] is None:
         return None, None
-    width_px, height_px = original["width"], original["height"]
-    return width_px * WIDTH_PX // max(width_px, WIDTH_PX), height_px * WIDTH_PX // max(width_px, WIDTH_PX)
+    return fit_within(original["width"], original["height"], WIDTH_PX, original["height"])
 
 
 def _search(label: Label, last: int) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from scrapers.items import Label, Work
 from scrapers.licences import URLS, identify
 from scrapers.spiders.museum import MuseumSpider
+from scrapers.spiders.paging import pages
 from scrapers.text import plain
 
 WORKS = "https://openaccess-api.clevelandart.org/api/artworks/"
@@ -19,18 +20,10 @@ class ClevelandSpider(MuseumSpider):
     name = "cleveland"
     image_hosts = frozenset({"openaccess-cdn.clevelandart.org"})
 
-    async def records(self, label: Label) -> AsyncIterator[Any]:
+    def records(self, label: Label) -> AsyncIterator[Any]:
         """Yield the records of page after page."""
-        skip, total = 0, 1
-        while skip < total:
-            query = {"type": TYPES[label], "cc0": 1, "has_image": 1, "limit": PAGE_SIZE, "skip": skip}
-            answer = await self.get_json(WORKS, query, key="data")
-            page, total = answer["data"], answer["info"]["total"]
-            for record in page:
-                yield record
-            if not page:
-                return
-            skip += len(page)
+        query = {"type": TYPES[label], "cc0": 1, "has_image": 1, "limit": PAGE_SIZE}
+        return pages(lambda skip: self.get_json(WORKS, {**query, "skip": skip}, key="data"))
 
     def work(self, record: Any, label: Label) -> Work | None:
         """Read a record."""

@@ -3,21 +3,17 @@
 import re
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from string import Template
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from scrapers.items import Label, Work
 from scrapers.licences import URLS, identify
 from scrapers.spiders.museum import BADLY_SHAPED, MuseumSpider
 from scrapers.spiders.paging import spread
+from scrapers.spiders.wikidata import DECADES, SPARQL, TIMEOUT_S, describe, file_title, paintings_of
 from scrapers.text import plain
 
 API = "https://commons.wikimedia.org/w/api.php"
-SPARQL = "https://query.wikidata.org/sparql"
-TIMEOUT_S = 65
-"""A little more than the service gives a query."""
-DECADES = range(1400, 1930, 10)
 PAGE_SIZE = 50
 """As many images as one request may ask to have scaled."""
 LONGEST_TITLES = 6000
@@ -30,29 +26,6 @@ IMAGES = {
 CATEGORIES = {"CC0-1.0": "CC-Zero", "CC-PDM-1.0": "PD-self"}
 """Of the files under a licence, where the category is not called as SPDX calls the licence."""
 TYPES = frozenset({"image/jpeg", "image/png", "image/tiff"})
-
-# By decade: a range of dates is found at once, while sorting all paintings might take longer than the 60 s it has.
-# A precision of 9 or more: the year is known, not just the century.
-PAINTINGS = Template("""
-SELECT ?item ?image ?year ?creator ?itemLabel ?creatorLabel WHERE {
-  {
-    SELECT ?item (SAMPLE(?file) AS ?image) (MIN(YEAR(?inception)) AS ?year) (SAMPLE(?painter) AS ?creator) WHERE {
-      ?item wdt:P571 ?inception . hint:Prior hint:rangeSafe true .
-      FILTER("$since-01-01T00:00:00Z"^^xsd:dateTime <= ?inception)
-      FILTER(?inception < "$until-01-01T00:00:00Z"^^xsd:dateTime)
-      ?item wdt:P31 wd:Q3305213 ; wdt:P18 ?file ; p:P571/psv:P571/wikibase:timePrecision ?precision .
-      FILTER(?precision >= 9)
-      OPTIONAL { ?item wdt:P170 ?painter . }
-    }
-    GROUP BY ?item ORDER BY ?item LIMIT $limit OFFSET $offset
-  }
-  SERVICE wikibase:label { bd:serviceParam wikibase:language "en,mul,fr,de,nl,it,es" . }
-}
-ORDER BY ?item
-""")
-Described = tuple[str, str, str, int | None]
-"""Group, title, creator and year."""
-_ITEM = re.compile(r"http://www\.wikidata\.org/entity/(Q\d+)")
 _YEAR = re.compile(r"\b(1[89]\d\d|20\d\d)\b")
 _PAINTED = re.compile(r"painting|fresco|mural|mosaic|icons\b|drawing|engraving|stained[ -]glass", re.IGNORECASE)
 
@@ -80,7 +53,7 @@ class CommonsSpider(MuseumSpider):
         if label == "photo" and _PAINTED.search(facts["Categories"]["value"]):
             return None
         group, title, creator, year = (
-            _painting(record["paintings"][page["title"]]) if label == "painting" else _photograph(page, facts)
+            describe(record["paintings"][page["title"]]) if label == "painting" else _photograph(page, facts)
         )
         scaled = "thumb" if "thumburl" in image else ""
         return Work(
@@ -103,13 +76,13 @@ class CommonsSpider(MuseumSpider):
         places = deque((DECADES[number], 0) for number in spread(len(DECADES)))
         while places:
             decade, offset = places.popleft()
-            query = PAINTINGS.substitute(since=decade, until=decade + 10, limit=PAGE_SIZE, offset=offset)
-            answer = await self._ask(SPARQL, {"query": query, "format": "json"}, "results", download_timeout=TIMEOUT_S)
+            query = paintings_of(decade, limit=PAGE_SIZE, offset=offset)
+            answer = await self.get_json(SPARQL, query, key="results", download_timeout=TIMEOUT_S)
             rows = answer["results"]["bindings"]
             paintings = {}
             for row in rows:
                 try:
-                    paintings[_file(row)] = row
+                    paintings[file_title(row)] = row
                 except BADLY_SHAPED:
                     yield row  # no page, so that it is dropped and counted
             for titles in _batches(paintings):
@@ -134,22 +107,12 @@ class CommonsSpider(MuseumSpider):
         """Yield the answers to a query until it is answered in full."""
         more: Mapping[str, object] = {}
         while True:
-            answer = await self._ask(API, {**IMAGES, **query, **more}, "query", or_key="batchcomplete")
+            answer = await self.get_json(API, {**IMAGES, **query, **more}, key="query", or_key="batchcomplete")
             found = answer.get("query", {"pages": []})  # it is not there where nothing is found
             yield found
             if "continue" not in answer or not found["pages"]:
                 return
             more = answer["continue"]
-
-    async def _ask(self, url: str, query: Mapping[str, object], key: str, **meta: Any) -> Any:
-        # Wikimedia's robots.txt keeps crawlers of pages away from both interfaces. They are there for programs, which
-        # its user agent policy and API etiquette ask for a contact, few requests at a time and patience.
-        return await self.get_json(url, query, key=key, dont_obey_robotstxt=True, **meta)
-
-
-def _file(painting: Any) -> str:
-    path: str = painting["image"]["value"]
-    return "File:" + unquote(path.rpartition("/")[2]).replace("_", " ")
 
 
 def _batches(titles: Iterable[str]) -> Iterator[list[str]]:
@@ -171,18 +134,8 @@ def _final(title: str, answer: Any) -> str:
     return title
 
 
-def _painting(row: Any) -> Described:
-    item = _ITEM.fullmatch(row["item"]["value"])
-    if not item:
-        raise ValueError(f"no item: {row['item']['value']}")
-    title = row["itemLabel"]["value"]  # the item's number where it has no name
-    is_known = "creator" in row and _ITEM.fullmatch(row["creator"]["value"])  # "somebody" is no item
-    creator = row["creatorLabel"]["value"] if is_known else None
-    year = int(row["year"]["value"], 10)
-    return item[1], plain(None if title == item[1] else title, "untitled"), plain(creator, "unknown"), year
-
-
-def _photograph(page: Any, facts: Any) -> Described:
+def _photograph(page: Any, facts: Any) -> tuple[str, str, str, int | None]:
+    """Group, title, creator and year."""
     title = plain(page["title"].removeprefix("File:").rpartition(".")[0], "untitled")
     creator = plain(facts.get("Artist", {}).get("value"), "unknown")
     year = _YEAR.search(plain(facts.get("DateTimeOriginal", {}).get("value"), ""))

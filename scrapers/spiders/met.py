@@ -1,6 +1,7 @@
 """The Metropolitan Museum of Art: a search that gives numbers, and one question for each object."""
 
 from collections.abc import AsyncIterator
+from operator import index
 from typing import Any
 
 from w3lib.url import safe_url_string
@@ -31,7 +32,7 @@ class MetSpider(MuseumSpider):
         misses = 0
         for number in sorted(await self._search(label)):
             try:
-                record = await self.get_json(f"{COLLECTION}/v1/objects/{number:d}", key="objectID")
+                record = await self.get_json(f"{COLLECTION}/v1/objects/{number}", key="objectID", patient=False)
             except GoneError:
                 continue
             except AnswerError:
@@ -76,6 +77,6 @@ class MetSpider(MuseumSpider):
                 **{"offset": offset, "limit": PAGE_SIZE},
             }
             answer = await self.get_json(f"{COLLECTION}/v1.1/search", query, key="objectIDs")
-            numbers.update(answer["objectIDs"] or [])
+            numbers.update(index(number) for number in (answer["objectIDs"] or [])[:PAGE_SIZE])
             offset, total = offset + PAGE_SIZE, answer["total"]
         return numbers

@@ -17,6 +17,10 @@ from scrapers.quotas import Quota
 
 FRUITLESS = 5000
 """So many records in a row that give no work end a walk: a source might repeat itself for ever."""
+FRUITLESS_QUESTIONS = 1000
+"""Likewise of questions: their answers might have no record at all."""
+LARGEST_ANSWER_BYTES = 32 * 2**20
+"""What ``max_image_mb`` limits are images."""
 
 
 class AnswerError(Exception):
@@ -62,6 +66,10 @@ class MuseumSpider(Spider):
         self.exclude = exclude
         self.answers = answers
         self.seen: set[object] = set()
+        self.fruitless_questions = 0
+        self.last_question = ""
+        self.error: OSError | None = None
+        """Why answers cannot be kept, which ends the spider."""
 
     @abstractmethod
     def records(self, label: Label) -> AsyncIterator[Any]:
@@ -75,7 +83,7 @@ class MuseumSpider(Spider):
         """
 
     async def start(self) -> AsyncIterator[Work]:
-        """Walk each class until its share is full or the source ends."""
+        """Walk each class until its share is full or the source ends; end early, with an ``error``, on a full disk."""
         for label in self.labels:
             quota = self.quotas[label]
             try:
@@ -85,6 +93,12 @@ class MuseumSpider(Spider):
                     yield work
                 else:
                     self._count(f"{label}/exhausted")
+            except OSError as error:
+                self.error = error
+                self.logger.error("%s: what it answers cannot be kept: %s", self.name, error)
+                for awaited in self.quotas.values():
+                    await awaited.end(self.name)
+                return
             except (AnswerError, *BADLY_SHAPED) as error:
                 self._count(f"{label}/failed")
                 self.logger.warning("%s: the walk of class %s ended early: %r", self.name, label, error)
@@ -101,9 +115,11 @@ class MuseumSpider(Spider):
     ) -> bytes:
         """The body of an answer of status 200, or 206 where ``headers`` ask for a range. Raises :class:`AnswerError`.
 
-        A source that sends all it has instead of the range needs a limit: ``download_maxsize``.
+        A source that sends all it has instead of the range needs a limit: ``download_maxsize``. Unless it is told not
+        to be ``patient``, a question that fails is asked again for as long as the host's troubles are borne with.
         """
-        request = Request(_address(url, query), headers=dict(headers or {}), meta=meta | {"dont_redirect": True})
+        defaults = {"patient": True, "download_maxsize": LARGEST_ANSWER_BYTES, "dont_redirect": True}
+        request = Request(_address(url, query), headers=dict(headers or {}), meta=defaults | meta)
         try:
             response = await self.crawler.engine.download_async(request)
         except Exception as error:  # whatever networks, protocols and middlewares can raise
@@ -124,7 +140,10 @@ class MuseumSpider(Spider):
         **meta: Any,
     ) -> AsyncIterator[bytes]:
         """The body of an answer, which is kept for the time of the snapshot unless reading it raises."""
-        name = "#".join([_address(url, query), *(headers or {}).values()])
+        self.fruitless_questions += 1
+        if self.fruitless_questions > FRUITLESS_QUESTIONS:
+            raise AnswerError(f"{FRUITLESS_QUESTIONS} questions in a row gave no work")
+        name = self.last_question = "#".join([_address(url, query), *(headers or {}).values()])
         kept = self.answers.get(name) if self.answers else None
         body = kept or await self.get(url, query, headers=headers, **meta)
         yield body
@@ -154,14 +173,20 @@ class MuseumSpider(Spider):
             return answer
 
     async def _works(self, label: Label) -> AsyncIterator[Work]:
-        fruitless = 0
-        async for record in self.records(label):
-            work = self._checked(record, label)
-            fruitless = 0 if work else fruitless + 1
-            if work:
-                yield work
-            elif fruitless >= FRUITLESS:
-                raise AnswerError(f"{FRUITLESS} records in a row gave no work")
+        fruitless = self.fruitless_questions = 0
+        try:
+            async for record in self.records(label):
+                if work := self._checked(record, label):
+                    fruitless = self.fruitless_questions = 0
+                    yield work
+                    continue
+                fruitless += 1
+                if fruitless >= FRUITLESS:
+                    raise AnswerError(f"{FRUITLESS} records in a row gave no work")
+        except BADLY_SHAPED:
+            if self.answers:
+                self.answers.forget(self.last_question)
+            raise
 
     def _checked(self, record: Any, label: Label) -> Work | None:
         try:

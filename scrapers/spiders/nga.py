@@ -1,14 +1,13 @@
 """The National Gallery of Art, Washington: two tables of its open data, at one commit of their repository."""
 
-import asyncio
-import csv
-import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from scrapers.items import Label, Work
 from scrapers.licences import URLS
-from scrapers.spiders.museum import AnswerError, MuseumSpider
+from scrapers.spiders.museum import MuseumSpider
+from scrapers.spiders.sizes import fit_within
+from scrapers.spiders.tables import Row, select
 from scrapers.text import plain
 
 COMMIT = "79d114c2186ca38af27a9478717f1e509d799495"
@@ -16,12 +15,9 @@ TABLES = f"https://raw.githubusercontent.com/NationalGalleryOfArt/opendata/{COMM
 LARGEST_TABLE_BYTES = 100 * 2**20
 """GitHub stores no larger file."""
 TABLE_TIMEOUT_S = 600
-LONGEST_FIELD = 10_000_000
-"""In characters; some texts exceed the default of the csv module."""
-ROWS_AT_A_TIME = 1000
 TYPES: dict[Label, str] = {"painting": "Painting", "photo": "Photograph"}
 COLUMNS = ("objectid", "title", "attribution", "beginyear", "classification", "parentid", "isvirtual")
-IMAGE_COLUMNS = ("iiifurl", "width", "height")
+IMAGE_COLUMNS = ("depictstmsobjectid", "iiifurl", "width", "height")
 LONG_SIDE_PX = 843
 
 
@@ -30,7 +26,7 @@ class NgaSpider(MuseumSpider):
 
     name = "nga"
     image_hosts = frozenset({"api.nga.gov"})
-    objects: list[dict[str, str]] | None = None
+    objects: list[Row] | None = None
     """Paintings and photographs with an open image, from both tables."""
 
     async def records(self, label: Label) -> AsyncIterator[Any]:
@@ -46,7 +42,7 @@ class NgaSpider(MuseumSpider):
         if record["isvirtual"] == "1":
             return None
         width_px, height_px = int(record["width"], 10), int(record["height"], 10)
-        longest_px = max(width_px, height_px, LONG_SIDE_PX)
+        width_px, height_px = fit_within(width_px, height_px, LONG_SIDE_PX, LONG_SIDE_PX)
         return Work(
             source=self.name,
             id=record["objectid"],
@@ -59,32 +55,22 @@ class NgaSpider(MuseumSpider):
             licence_url=URLS["CC0-1.0"],
             page_url=f"https://www.nga.gov/artworks/{record['objectid']}",
             image_url=f"{record['iiifurl']}/full/!{LONG_SIDE_PX},{LONG_SIDE_PX}/0/default.jpg",
-            width_px=width_px * LONG_SIDE_PX // longest_px,
-            height_px=height_px * LONG_SIDE_PX // longest_px,
+            width_px=width_px,
+            height_px=height_px,
         )
 
-    async def _join(self) -> list[dict[str, str]]:
-        images: dict[str, dict[str, str]] = {}
-        async for row in self._rows("published_images"):
-            if row["viewtype"] == "primary" and row["openaccess"] == "1":
-                images.setdefault(row["depictstmsobjectid"], {name: row[name] for name in IMAGE_COLUMNS})
-        return [
-            {name: row[name] for name in COLUMNS} | images[row["objectid"]]
-            async for row in self._rows("objects")
-            if row["objectid"] in images and row["classification"] in TYPES.values()
-        ]
+    async def _join(self) -> list[Row]:
+        images: dict[str, Row] = {}
+        for image in await self._read("published_images", IMAGE_COLUMNS, _is_open):
+            images.setdefault(image["depictstmsobjectid"], image)
+        objects = await self._read("objects", COLUMNS, lambda row: row["classification"] in TYPES.values())
+        return [row | images[row["objectid"]] for row in objects if row["objectid"] in images]
 
-    async def _rows(self, table: str) -> AsyncIterator[dict[str, str]]:
-        """Yield a table's rows, and let the other spiders have their turn in between."""
-        body = await self.get(
-            f"{TABLES}/{table}.csv", download_maxsize=LARGEST_TABLE_BYTES, download_timeout=TABLE_TIMEOUT_S
-        )
-        csv.field_size_limit(LONGEST_FIELD)
-        lines = io.TextIOWrapper(io.BytesIO(body), encoding="utf-8-sig", newline="")
-        try:
-            for number, row in enumerate(csv.DictReader(lines)):
-                if number % ROWS_AT_A_TIME == 0:
-                    await asyncio.sleep(0)
-                yield row
-        except csv.Error as error:
-            raise AnswerError(f"{table}.csv: {error}") from error
+    async def _read(self, table: str, columns: Sequence[str], is_wanted: Callable[[Row], bool]) -> list[Row]:
+        url = f"{TABLES}/{table}.csv"
+        async with self.keeping(url, download_maxsize=LARGEST_TABLE_BYTES, download_timeout=TABLE_TIMEOUT_S) as body:
+            return await select(body, columns, is_wanted)
+
+
+def _is_open(image: Row) -> bool:
+    return image["viewtype"] == "primary" and image["openaccess"] == "1"

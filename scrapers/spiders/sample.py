@@ -6,6 +6,7 @@ from typing import Any
 from scrapers.items import Label, Work
 from scrapers.sample import HOST
 from scrapers.spiders.museum import MuseumSpider
+from scrapers.spiders.paging import pages
 
 TYPES: dict[Label, str] = {"painting": "Painting", "photo": "Photograph"}
 PAGE_SIZE = 50
@@ -18,18 +19,10 @@ class SampleSpider(MuseumSpider):
     image_hosts = frozenset({HOST})
     scheme = "http"
 
-    async def records(self, label: Label) -> AsyncIterator[Any]:
+    def records(self, label: Label) -> AsyncIterator[Any]:
         """Yield the records of page after page."""
-        skip, total = 0, 1
-        while skip < total:
-            query = {"type": TYPES[label], "skip": skip, "limit": PAGE_SIZE}
-            answer = await self.get_json(f"http://{HOST}/api/artworks/", query, key="data")
-            page, total = answer["data"], answer["info"]["total"]
-            for record in page:
-                yield record
-            if not page:
-                return
-            skip += len(page)
+        query = {"type": TYPES[label], "limit": PAGE_SIZE}
+        return pages(lambda skip: self.get_json(f"http://{HOST}/api/artworks/", {**query, "skip": skip}, key="data"))
 
     def work(self, record: Any, label: Label) -> Work:
         """Read a record."""

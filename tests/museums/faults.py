@@ -172,6 +172,7 @@ MIXTURE = (
     Fault("truncated", path="*.jp*g", share=0.01, first=1),
     Fault("stall", path="*.jp*g", share=0.0005, first=1),
     Fault("gone", path="*.jp*g", share=0.01),
+    Fault("forbidden", path="*.jp*g", share=0.002),
     Fault("html", path="*.jp*g", share=0.005),
     Fault("pdf", path="*.jp*g", share=0.002),
     Fault("redirect-elsewhere", path="*.jp*g", share=0.002),

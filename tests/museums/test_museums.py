@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from io import BytesIO, StringIO
 from itertools import combinations
 from typing import Any
@@ -56,6 +57,12 @@ def reply(source: str, url: str, *, tiny: bool = True, seed: int = 1, agent: str
     return answer.status, answer.body if isinstance(answer.body, bytes) else b"".join(answer.body)
 
 
+def answer(source: str, url: str) -> bytes | int:
+    """The body of what a source answers, or the status of what is none."""
+    status, body = reply(source, url)
+    return body if status == 200 else status
+
+
 def json_reply(source: str, url: str) -> Any:
     return json.loads(reply(source, url)[1])
 
@@ -80,12 +87,8 @@ def get(museums: Museums, url: str) -> tuple[int, bytes]:
 
 @pytest.mark.parametrize(("source", "label"), CLASSES)
 def test_spider_finds_all_that_is_free_and_each_image_is_there(source: str, label: Label) -> None:
-    def answer(url: str) -> object:
-        status, body = reply(source, url)
-        return body if status == 200 else status
-
     licences = ("CC0-1.0", "CC-PDM-1.0")
-    walked = asyncio.run(report(SPIDERS[source], label, answer, licences=licences))
+    walked = asyncio.run(report(SPIDERS[source], label, partial(answer, source), licences=licences))
     assert len(walked.works) == SIZES.expected(source, label) == 96
     assert walked.counts[f"{label}/exhausted"] == 1
     images = {}
@@ -96,9 +99,24 @@ def test_spider_finds_all_that_is_free_and_each_image_is_there(source: str, labe
     assert len(set(images.values())) == 96
 
 
+def test_no_host_is_asked_by_two_spiders() -> None:
+    """What a host is promised, each spider keeps for itself."""
+    hosts: dict[str, set[str | None]] = {source: set(spider.image_hosts) for source, spider in SPIDERS.items()}
+    for source, label in CLASSES:
+        walked = asyncio.run(report(SPIDERS[source], label, partial(answer, source)))
+        hosts[source].update(urlsplit(request.url).hostname for request in walked.asked)
+    assert set().union(*hosts.values()) >= {
+        "collectionapi.metmuseum.org",
+        "query.wikidata.org",
+        "raw.githubusercontent.com",
+    }
+    for one, other in combinations(hosts, 2):
+        assert hosts[one].isdisjoint(hosts[other]), f"{one} and {other}"
+
+
 @pytest.mark.parametrize(("source", "label"), CLASSES)
 def test_images_have_the_sizes_that_the_source_tells(source: str, label: Label) -> None:
-    works = asyncio.run(report(SPIDERS[source], label, lambda url: reply(source, url)[1], wanted=8)).works
+    works = asyncio.run(report(SPIDERS[source], label, partial(answer, source), wanted=8)).works
     for work in works:
         image = reply(source, work.image_url, tiny=False)[1]
         width_px, height_px = Image.open(BytesIO(image)).size

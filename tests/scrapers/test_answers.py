@@ -1,9 +1,13 @@
 """Answers: what was kept is there after a kill, and what was damaged is not taken for an answer."""
 
+import errno
+import random
 import sqlite3
 import subprocess
 import sys
 import zlib
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -61,6 +65,44 @@ def test_file_that_is_no_database_is_made_anew(path: Path, content: bytes) -> No
         assert answers.get(URL) is None
         answers.put(URL, b"body")
         assert answers.get(URL) == b"body"
+
+
+def test_forgotten_answer_is_gone(path: Path) -> None:
+    with Answers(path) as answers:
+        answers.put(URL, b"body")
+        answers.put(f"{URL}0", b"another")
+        answers.forget(URL)
+        answers.forget("never stored")
+        assert (answers.get(URL), answers.get(f"{URL}0")) == (None, b"another")
+
+
+def test_full_disk_is_an_error_of_the_system_that_names_the_file(path: Path) -> None:
+    with Answers(path) as answers:
+        answers.put(URL, b"body")
+        answers._database.execute("PRAGMA max_page_count = 1")
+        with pytest.raises(OSError, match="full") as caught:
+            answers.put(f"{URL}0", random.Random(1).randbytes(100_000))
+        assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
+        assert answers.get(URL) == b"body"
+
+
+def test_file_that_another_process_writes_to_is_busy(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, timeout=0))
+    with Answers(path) as answers, closing(sqlite3.connect(path)) as other:
+        answers.put(URL, b"body")
+        other.execute("BEGIN EXCLUSIVE")
+        for action in (lambda: answers.get(URL), lambda: answers.put(URL, b""), lambda: Answers(path)):
+            with pytest.raises(OSError, match="locked") as caught:
+                action()
+            assert (caught.value.errno, caught.value.filename) == (errno.EBUSY, str(path))
+        other.rollback()
+        assert answers.get(URL) == b"body"
+
+
+def test_folder_that_lets_nobody_in_is_named(tmp_path: Path) -> None:
+    (tmp_path / "answers.sqlite").mkdir()
+    with pytest.raises(PermissionError, match=r"answers\.sqlite"):
+        Answers(tmp_path / "answers.sqlite")
 
 
 @pytest.mark.parametrize("damaged", [b"", b"body", zlib.compress(b"another body"), zlib.compress(b"body")[:-3]])

@@ -54,6 +54,19 @@ def test_line_at_fault_is_named(tmp_path: Path, line: str, message: str) -> None
         read_manifest(path)
 
 
+@pytest.mark.parametrize("name", ["page_url", "image_url", "licence_url"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("https://example.org/\x00", "https://example.org/\x1b[2J", "https://example.org/\x7f", "https://ex\u200bample.org"),
+        *("https://example.org/ü", "https://example.org/a b", "https://example.org/\n", "https:///x", "ftp://example.org"),
+    ],
+)
+def test_address_is_of_printable_ascii(name: str, address: str) -> None:
+    with pytest.raises(ValidationError, match=name):
+        Work(**{**WORK, name: address})
+
+
 @pytest.mark.parametrize(
     ("address", "path"),
     [

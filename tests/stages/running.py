@@ -19,11 +19,12 @@ def start(stage: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True)
 
 
-def run(stage: str, *arguments: str) -> None:
-    """Run a stage to its end, which must be a good one."""
+def run(stage: str, *arguments: str) -> str:
+    """Run a stage to its end, which must be a good one, and return what it said on the way."""
     with start(stage, *arguments) as process:
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
+    return errors
 
 
 def error(stage: str, *arguments: str) -> str:

@@ -1,5 +1,6 @@
 import json
 import re
+import unicodedata
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -169,6 +170,16 @@ def test_the_card_says_whom_to_ask_for_removal_and_how_it_is_done() -> None:
     assert r"one of these: CC0-1.0, X\_1." in card
 
 
+@pytest.mark.usefixtures("workspace")
+def test_a_source_of_one_class_is_named_in_the_card() -> None:
+    write_inputs([work("a"), work("b", "photo", source="inaturalist"), work("c", "photo")])
+    main([])
+    lines = CARD.read_text().splitlines()
+    assert [line for line in lines if line.startswith("All images of the source")] == [
+        "All images of the source `inaturalist` are of the class photo: what gives the source away gives their class away."
+    ]
+
+
 @pytest.mark.parametrize("source", ["sample", "met"])
 @pytest.mark.usefixtures("workspace")
 def test_only_the_sample_is_said_to_be_no_real_paintings(source: str) -> None:
@@ -254,9 +265,16 @@ def test_periods_begin_where_they_say(year: int | None, name: str) -> None:
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8")))
+@example("\ufeff=1+1")
+@example("\u200b @x")
+@example("\x00-1")
+@example("\uff1d1\uff0b1")
+@example("\ufeff\uff0dA1")
+@example("\ufe63A1")
 def test_no_cell_is_a_formula_or_more_than_a_line(text: str) -> None:
     cell = inert(text)
-    assert not cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+    seen = unicodedata.normalize("NFKC", cell).lstrip("\ufeff\u200b\u200e\u2060\x00")
+    assert not seen.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
     assert len(cell.splitlines()) <= 1
     assert cell.removeprefix("'").split() == text.removeprefix("'").split()
 

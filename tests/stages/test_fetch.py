@@ -6,6 +6,7 @@ import json
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from tests.scrapers.small_museum import Fault, SmallHandler, SmallMuseum, small_
 from tests.stages.running import edit_crawl, error, run, start
 
 PER_CLASS = 10
+RECORDS = {"checksums.sha256", "addresses.txt"}
+"""What the store knows of its files."""
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def test_stopped_run_is_continued_where_it_was(
 ) -> None:
     run("fetch", "--stand-in", museum.address)
     undisturbed = _files()
-    assert len(undisturbed) == 2 * PER_CLASS + 1
+    assert len(undisturbed) == 2 * PER_CLASS + len(RECORDS)
     RAW.rename(tmp_path / "undisturbed")
     museum.visits.clear()
     edit_crawl(
@@ -80,8 +83,9 @@ def test_finished_folder_is_left_alone_and_a_changed_one_mended(museum: SmallMus
     (RAW / "sample/photo/.half.jpg.1234").write_bytes(b"\xff")
     (RAW / "gone/photo").mkdir(parents=True)
     (RAW / "gone/photo/old.jpg").write_bytes(b"\xff\xd8")
-    with (RAW / "checksums.sha256").open("a") as checksums:
-        checksums.write("0123 torn li")
+    for name in RECORDS:
+        with (RAW / name).open("a") as records:
+            records.write("0123 torn li")
     run("fetch", "--stand-in", museum.address)
     assert museum.images_asked == {f"/images/{changed.name}": 1, f"/images/{missing.name}": 1}
     assert _files() == complete
@@ -97,7 +101,31 @@ def test_larger_manifest_fetches_what_is_new_and_a_smaller_one_deletes(museum: S
     write_manifest(works[:-4], MANIFEST)
     run("fetch", "--stand-in", museum.address)
     assert set(museum.images_asked) == {f"/images/{Path(work.path).name}" for work in works[:3]}
-    assert {path for path in _files() if path.endswith((".jpg", ".png"))} == {work.path for work in works[:-4]}
+    assert _files().keys() - RECORDS == {work.path for work in works[:-4]}
+
+
+def test_image_at_a_new_address_takes_the_place_of_the_old_one(museum: SmallMuseum) -> None:
+    works = read_manifest(MANIFEST)
+    run("fetch", "--stand-in", museum.address)
+    before = _files()
+    other, elsewhere = works[3], works[4]
+    moved = replace(other, image_url=f"{other.image_url}?size=large")
+    gone = replace(elsewhere, image_url="http://museum.localhost/images/gone.jpg")
+    assert (moved.path, gone.path) == (other.path, elsewhere.path)
+    museum.faults[f"/images/{Path(moved.path).name}"] = lambda handler: handler.send_bytes(b"\xff\xd8 larger")
+    museum.faults["/images/gone.jpg"] = lambda handler: handler.send_bytes(b"", status=404)
+    write_manifest([*works[:3], moved, gone, *works[5:]], MANIFEST)
+    museum.visits.clear()
+    run("fetch", "--stand-in", museum.address)
+    assert museum.images_asked == {f"/images/{Path(moved.path).name}": 1, "/images/gone.jpg": 1}
+    after = _files()
+    assert after[moved.path] == b"\xff\xd8 larger"
+    assert gone.path not in after, "an image that is not the manifest's is not kept in its place"
+    same = before.keys() - {moved.path, gone.path, *RECORDS}
+    assert {path: after[path] for path in same} == {path: before[path] for path in same}
+    museum.visits.clear()
+    run("fetch", "--stand-in", museum.address)
+    assert museum.images_asked == {"/images/gone.jpg": 1}
 
 
 def test_every_failure_has_its_reason_and_the_rest_is_kept(museum: SmallMuseum) -> None:
@@ -130,7 +158,7 @@ def test_every_failure_has_its_reason_and_the_rest_is_kept(museum: SmallMuseum) 
     rows = _table()
     assert [row["reason"] for row in rows if row["status"] == "failed"] == list(faults)
     assert json.loads(METRICS.read_text())["failed_by_reason"] == dict.fromkeys(sorted(faults), 1)
-    assert sorted(path for path in _files() if path != "checksums.sha256") == paths[9:]
+    assert sorted(_files().keys() - RECORDS) == paths[9:]
 
 
 def test_few_failures_are_borne_but_not_a_class_under_its_floor(museum: SmallMuseum) -> None:
@@ -210,9 +238,12 @@ def _work(work: Exhibit, label: Label) -> Work:
 
 
 def _check_records() -> None:
-    """Table, metrics and checksums agree with the files."""
+    """Table, metrics and the store's records agree with the files."""
     rows = _table()
-    assert [row["path"] for row in rows] == [work.path for work in read_manifest(MANIFEST)]
+    works = read_manifest(MANIFEST)
+    assert [row["path"] for row in rows] == [work.path for work in works]
+    addresses = (RAW / "addresses.txt").read_text().splitlines()
+    assert addresses == [f"{work.image_url}  {work.path}" for work in works]
     lines = (RAW / "checksums.sha256").read_text().splitlines()
     assert lines == [f"{row['sha256']}  {row['path']}" for row in rows]
     for row in rows:

@@ -83,6 +83,34 @@ def test_class_under_its_floor_ends_the_stage() -> None:
     assert not MANIFEST.exists()
 
 
+def test_exclusion_that_leaves_nothing_out_is_named() -> None:
+    with small_museum() as museum:
+        run("index", "--stand-in", museum.address)
+        met = f"sample/{read_manifest(MANIFEST)[0].id}"
+        edit_crawl(exclude=[met])
+        assert "crawl.exclude" not in run("index", "--stand-in", museum.address)
+        edit_crawl(exclude=["sample/plate-expresionist", met, "met/10000"])
+        said = run("index", "--stand-in", museum.address)
+    assert "crawl.exclude had nothing to leave out for sample/plate-expresionist; works that come after" in said
+
+
+@pytest.mark.parametrize(
+    ("licence", "way_out"),
+    [
+        ("CC0", "'CC0', which no source states; write CC0-1.0"),
+        ("cc-by 4.0", "write CC-BY-4.0"),
+        ("MIT", "it takes SPDX identifiers, such as CC0-1.0, CC-PDM-1.0, CC-BY-1.0"),
+    ],
+)
+def test_licence_that_no_source_states_is_named_before_anything_is_asked(licence: str, way_out: str) -> None:
+    edit_crawl(licences=["CC-PDM-1.0", licence])
+    with small_museum() as museum:
+        sentence = error("index", "--stand-in", museum.address)
+    assert sentence.startswith("error: crawl.licences names ")
+    assert way_out in sentence
+    assert not museum.visits
+
+
 def test_licences_and_exclusions_decide_what_is_taken() -> None:
     with small_museum() as museum:
         run("index", "--stand-in", museum.address)

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from scrapers.items import Work
 from scrapers.licences import URLS
-from scrapers.spiders.commons import API, DECADES, PAGE_SIZE, SPARQL, CommonsSpider
+from scrapers.spiders import museum
+from scrapers.spiders.commons import API, PAGE_SIZE, CommonsSpider
+from scrapers.spiders.wikidata import DECADES, SPARQL
 from tests.scrapers.spiders.answering import Walk, assert_harmless, disturbed, make_spider, read_shape, report
 
 ITEMS, FILES, SEARCH = (read_shape(f"commons-{name}.json") for name in ("items", "files", "search"))
@@ -126,6 +128,19 @@ def test_long_titles_are_asked_for_in_several_requests() -> None:
     assert len(asyncio.run(report(CommonsSpider, "painting", answer)).works) == PAGE_SIZE
 
 
+def test_rows_repeated_for_ever_without_a_file_end_the_walk() -> None:
+    rows = [_row(1400, number) for number in range(PAGE_SIZE)]
+    walked = asyncio.run(
+        report(
+            CommonsSpider,
+            "painting",
+            lambda address: {"batchcomplete": True} if address.startswith(API) else {"results": {"bindings": rows}},
+        )
+    )
+    assert len(walked.asked) == museum.FRUITLESS_QUESTIONS
+    assert walked.counts["painting/failed"] == 1
+
+
 def test_search_goes_on_until_commons_says_no_more() -> None:
     first = {**SEARCH, "query": {"pages": [STREET]}}
     last = {"batchcomplete": True, "query": {"pages": [HERON]}}
@@ -165,10 +180,10 @@ def test_nothing_is_searched_without_a_licence_to_search_for() -> None:
     assert _photographs(SEARCH, licences=["NKC"]).asked == []
 
 
-def test_interfaces_are_asked_as_programs_are_welcome_to_and_for_a_width_that_there_is() -> None:
+def test_interfaces_are_asked_for_a_width_that_there_is_and_not_past_their_robots_txt() -> None:
     walked = _paintings()
     assert {urlsplit(asked.url).hostname for asked in walked.asked} == {"query.wikidata.org", "commons.wikimedia.org"}
-    assert all(asked.meta["dont_obey_robotstxt"] for asked in walked.asked)
+    assert not any("dont_obey_robotstxt" in asked.meta for asked in walked.asked)
     assert {_query(asked.url)["iiurlwidth"] for asked in walked.asked if asked.url.startswith(API)} == {"960"}
 
 

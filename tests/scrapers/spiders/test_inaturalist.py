@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import zlib
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from scrapers.answers import Answers
 from scrapers.items import Work
-from scrapers.spiders import inaturalist
+from scrapers.spiders import inaturalist_table
 from scrapers.spiders.inaturalist import LARGE_PX, PART_BYTES, TABLE, INaturalistSpider
 from tests.scrapers.spiders.answering import SHAPES, Walk, assert_harmless, disturbed, make_spider, report
 
@@ -103,10 +104,25 @@ def test_columns_may_move() -> None:
 
 
 def test_bomb_ends_the_walk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inaturalist, "LARGEST_TEXT", 100_000)
-    for bomb in (b"\n" * 200_000, b"x" * 200_000):
-        walked = _walk(_table([_row(1)]) + bomb)
-        assert (walked.works, walked.counts["photo/failed"]) == ([], 1)
+    assert len(_walk(_table([_row(1)])).works) == 1
+    monkeypatch.setattr(inaturalist_table, "LARGEST_TEXT", 100_000)
+    walked = _walk(_table([_row(1)]) + b"x" * 200_000)
+    assert (walked.works, walked.counts["photo/failed"]) == ([], 1)
+
+
+def test_more_rows_than_the_part_can_have_end_the_walk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inaturalist_table, "MOST_ROWS", 50)
+    assert len(_walk(_table([_row(number) for number in range(50)])).works) == 50
+    assert _walk(_table([_row(number) for number in range(51)])).counts["photo/failed"] == 1
+
+
+def test_malformed_rows_in_a_row_end_the_walk_at_once() -> None:
+    malformed = [""] * inaturalist_table.MOST_MALFORMED
+    assert len(_walk(_table([*malformed, _row(1), *malformed, _row(2)])).works) == 2
+    start = process_time()
+    walked = _walk(_table([_row(1)]) + b"\n" * 3_000_000)
+    assert (walked.works, walked.counts["photo/failed"]) == ([], 1)
+    assert process_time() - start < 2
 
 
 def test_observers_take_turns_and_places_of_the_table_mix() -> None:
@@ -121,7 +137,7 @@ def test_observers_take_turns_and_places_of_the_table_mix() -> None:
 def test_few_rows_are_held_and_a_smaller_number_keeps_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
     table = _table([_row(number) for number in range(300)])
     all_works = [work.id for work in _walk(table).works]
-    monkeypatch.setattr(inaturalist, "MOST_ROWS", 40)
+    monkeypatch.setattr(inaturalist_table, "MOST_DRAWN", 40)
     assert [work.id for work in _walk(table).works] == all_works[:40]
 
 

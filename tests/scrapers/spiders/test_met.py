@@ -1,6 +1,7 @@
 """The Met: numbers by the page, objects one by one, of which some are gone, not free, or without an image."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -8,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scrapers.answers import Answers
 from scrapers.items import Label, Work
+from scrapers.spiders import museum
 from scrapers.spiders.met import COLLECTION, LARGEST_SEARCH, MOST_MISSES, PAGE_SIZE, MetSpider
 from scrapers.spiders.museum import AnswerError
 from tests.scrapers.spiders.answering import assert_harmless, disturbed, make_spider, read_shape, report, walk
@@ -79,7 +82,7 @@ def test_search_is_read_page_by_page_and_repeats_no_object() -> None:
     assert len(walked.asked) == 5
 
 
-def test_search_is_never_asked_for_more_than_it_shows() -> None:
+def test_search_is_never_asked_for_more_than_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     def answer(address: str) -> object:
         query = parse_qs(urlsplit(address).query)
         if "offset" not in query:
@@ -88,9 +91,39 @@ def test_search_is_never_asked_for_more_than_it_shows() -> None:
         assert offset + limit <= LARGEST_SEARCH
         return {"total": 40_000, "objectIDs": list(range(offset, offset + limit))}
 
+    monkeypatch.setattr(museum, "FRUITLESS_QUESTIONS", 10**9)
     walked = asyncio.run(report(MetSpider, "photo", answer))
     assert len(walked.asked) == LARGEST_SEARCH // PAGE_SIZE + LARGEST_SEARCH
     assert walked.counts["photo/exhausted"] == 1
+
+
+def test_page_of_the_search_gives_no_more_than_was_asked_for() -> None:
+    numbers = list(range(1, 3 * PAGE_SIZE))
+    answers = {_search("photo"): {"total": 1, "objectIDs": numbers}, **{_object(number): 404 for number in numbers}}
+    assert len(asyncio.run(report(MetSpider, "photo", answers)).asked) == 1 + PAGE_SIZE
+
+
+def test_objects_that_are_all_gone_end_the_walk() -> None:
+    def answer(address: str) -> object:
+        offset = int(parse_qs(urlsplit(address).query).get("offset", ["0"])[0])
+        return {"total": 10**6, "objectIDs": list(range(offset, offset + 500))} if "search" in address else 404
+
+    walked = asyncio.run(report(MetSpider, "photo", answer))
+    assert len(walked.asked) == museum.FRUITLESS_QUESTIONS
+    assert walked.counts["photo/failed"] == 1
+
+
+def test_search_is_asked_with_patience_and_a_single_object_is_not() -> None:
+    walked = asyncio.run(report(MetSpider, "photo", {_search("photo"): _found([283099]), **_objects([283099])}))
+    assert [request.meta["patient"] for request in walked.asked] == [True, False]
+
+
+def test_search_that_names_no_numbers_is_asked_again(tmp_path: Path) -> None:
+    answers: dict[str, object] = {_search("photo"): {"total": 1, "objectIDs": ["x"]}, **_objects([283099])}
+    with Answers(tmp_path / "answers.sqlite") as kept:
+        assert asyncio.run(report(MetSpider, "photo", answers, kept=kept)).counts["photo/failed"] == 1
+        answers[_search("photo")] = _found([283099])
+        assert len(asyncio.run(walk(MetSpider, "photo", answers, kept=kept))) == 1
 
 
 def test_missing_object_and_a_few_failing_ones_are_left_out() -> None:

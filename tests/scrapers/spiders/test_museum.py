@@ -1,6 +1,8 @@
 """What all spiders share: shares that fill, sources that fail, and answers that nobody should trust."""
 
 import asyncio
+import errno
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,14 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scrapers.answers import Answers
-from scrapers.items import Label, Work
+from scrapers.items import LABELS, Label, Work
 from scrapers.quotas import Quota
 from scrapers.spiders import museum
-from scrapers.spiders.museum import BADLY_SHAPED, AnswerError, GoneError, MuseumSpider
+from scrapers.spiders.museum import BADLY_SHAPED, LARGEST_ANSWER_BYTES, AnswerError, GoneError, MuseumSpider
 from tests.scrapers.spiders.answering import JSON, answer_from, make_spider, report
 
 API = "https://api.example.org/works"
 IMAGES = "https://images.example.org"
+LETTERS: dict[Label, str] = {"painting": "abcdefgh", "photo": "ijklmnop"}
 
 
 class PagesSpider(MuseumSpider):
@@ -109,6 +112,17 @@ def test_query_is_escaped_and_meta_travels_with_the_request() -> None:
     assert asked[0].meta["download_maxsize"] == 9
 
 
+def test_questions_are_patient_and_have_a_limit_of_their_own_unless_they_say_otherwise() -> None:
+    spider = make_spider(PagesSpider)
+    asked = answer_from(spider, {API: b"body"})
+    asyncio.run(spider.get(API))
+    asyncio.run(spider.get(API, patient=False, download_maxsize=9))
+    assert [(request.meta["patient"], request.meta["download_maxsize"]) for request in asked] == [
+        (True, LARGEST_ANSWER_BYTES),
+        (False, 9),
+    ]
+
+
 @pytest.mark.parametrize("headers", [{"Range": "bytes=0-9"}, {"Accept": "*/*"}, None])
 def test_part_is_welcome_where_one_was_asked_for(headers: dict[str, str] | None) -> None:
     spider = make_spider(PagesSpider)
@@ -170,6 +184,39 @@ def test_kept_answers_are_not_asked_for_again(tmp_path: Path) -> None:
     assert [request.meta["patience"] for request in first.asked] == [7, 7]
     assert [request.url for request in second.asked] == [_page(2)]
     assert [work.id for work in second.works] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("bad", [{"data": []}, {"data": 3, "next": 0}, {"data": [], "next": "x" * 9 + "\ud800"}])
+def test_answer_that_ends_the_walk_by_its_shape_is_asked_for_again(bad: object, tmp_path: Path) -> None:
+    answers: dict[str, object] = {_page(1): {"data": _records("a"), "next": 2}, _page(2): bad}
+    with Answers(tmp_path / "answers.sqlite") as kept:
+        assert asyncio.run(report(PagesSpider, "photo", answers, kept=kept)).counts["photo/failed"] == 1
+        answers[_page(2)] = {"data": _records("b"), "next": 0}
+        second = asyncio.run(report(PagesSpider, "photo", answers, kept=kept))
+    assert [request.url for request in second.asked] == [_page(2)]
+    assert [work.id for work in second.works] == ["a", "b"]
+
+
+def test_spider_that_cannot_keep_answers_ends_with_the_error_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    quotas: dict[Label, Quota] = {label: Quota(6, ["pages", "others"], {}) for label in LABELS}
+    with Answers(tmp_path / "answers.sqlite") as kept:
+        full, other = make_spider(PagesSpider, kept=kept), make_spider(PagesSpider)
+        other.name = "others"
+        kept._database.execute("PRAGMA max_page_count = 1")
+        padding = random.Random(1).randbytes(9000).hex()
+        pages = {_page(1, label): {"data": _records(names), "next": padding} for label, names in LETTERS.items()}
+        asked = answer_from(full, pages)
+        answer_from(other, pages)
+        for spider in (full, other):
+            spider.quotas = quotas
+
+        async def both() -> list[int]:
+            return [len(works) for works in await asyncio.wait_for(asyncio.gather(_start(full), _start(other)), 5)]
+
+        assert asyncio.run(both()) == [0, 12]
+    assert full.error
+    assert full.error.errno == errno.ENOSPC
+    assert len(asked) == 1
 
 
 def test_works_not_for_us_are_passed_over() -> None:
@@ -242,6 +289,30 @@ def test_source_that_repeats_itself_for_ever_is_left(monkeypatch: pytest.MonkeyP
     assert len(walked.works) == 3
     assert len(walked.asked) == 8
     assert walked.counts["photo/failed"] == 1
+
+
+def test_source_that_answers_for_ever_without_a_work_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(museum, "FRUITLESS_QUESTIONS", 20)
+    walked = asyncio.run(report(PagesSpider, "photo", lambda _: {"data": [], "next": 2}))
+    assert (len(walked.asked), walked.counts["photo/failed"]) == (20, 1)
+
+
+def test_kept_answers_without_a_work_end_the_walk_as_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(museum, "FRUITLESS_QUESTIONS", 20)
+    with Answers(tmp_path / "answers.sqlite") as kept:
+        for _ in range(2):
+            walked = asyncio.run(report(PagesSpider, "photo", lambda _: {"data": [], "next": 2}, kept=kept))
+            assert walked.counts["photo/failed"] == 1
+    assert walked.asked == []
+
+
+def test_work_in_every_few_answers_keeps_a_walk_going(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(museum, "FRUITLESS_QUESTIONS", 3)
+    pages = {_page(number): {"data": [], "next": number + 1} for number in range(1, 10)}
+    pages |= {_page(number): {"data": _records(str(number)), "next": number + 1} for number in (3, 6, 9)}
+    pages[_page(10)] = {"data": [], "next": 0}
+    walked = asyncio.run(report(PagesSpider, "photo", pages))
+    assert (len(walked.works), walked.counts["photo/exhausted"]) == (3, 1)
 
 
 def test_fruit_now_and_then_keeps_a_walk_going(monkeypatch: pytest.MonkeyPatch) -> None:

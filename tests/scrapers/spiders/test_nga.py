@@ -1,12 +1,14 @@
 """Washington: two tables, joined; only images that the museum marks as open."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scrapers.answers import Answers
 from scrapers.items import Work
 from scrapers.spiders.nga import COMMIT, LONG_SIDE_PX, NgaSpider
 from tests.scrapers.spiders.answering import (
@@ -88,6 +90,17 @@ def test_tables_are_asked_for_once_and_with_limits_that_they_fit() -> None:
     for request in asked:
         assert request.meta["download_maxsize"] >= 100_000_000
         assert request.meta["download_timeout"] >= 100
+
+
+def test_tables_are_kept_but_not_one_that_cannot_be_read(tmp_path: Path) -> None:
+    objects = f"{TABLES}/objects.csv"
+    with Answers(tmp_path / "answers.sqlite") as kept:
+        broken = asyncio.run(report(NgaSpider, "painting", {**ANSWERS, objects: b"objectid\n1\n"}, kept=kept))
+        assert broken.counts["painting/failed"] == 1
+        first, second = (asyncio.run(report(NgaSpider, "painting", ANSWERS, kept=kept)) for _ in range(2))
+    assert [request.url for request in first.asked] == [objects]
+    assert second.asked == []
+    assert first.works == second.works != []
 
 
 def test_text_that_is_longer_than_the_csv_module_likes_is_read() -> None:

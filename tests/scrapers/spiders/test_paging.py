@@ -1,12 +1,34 @@
-"""Numbers of records, and the order of places."""
+"""Pages and their end, numbers of records, and the order of places."""
 
+import asyncio
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrapers.spiders.paging import last_id, spread
+from scrapers.spiders.paging import last_id, pages, spread
+
+
+@pytest.mark.parametrize(
+    ("total", "sizes", "skips"),
+    [
+        *((5, [2, 2, 1], [0, 2, 4]), (4, [2, 2], [0, 2]), (0, [0], [0])),
+        *((10**18, [3, 1, 0], [0, 3, 4]), (2, [7], [0])),
+    ],
+)
+def test_pages_are_asked_for_up_to_the_total_or_an_empty_one(total: int, sizes: list[int], skips: list[int]) -> None:
+    asked: list[int] = []
+
+    async def ask(skip: int) -> Any:
+        asked.append(skip)
+        return {"info": {"total": total}, "data": list(range(skip, skip + sizes[len(asked) - 1]))}
+
+    async def walk() -> list[Any]:
+        return [record async for record in pages(ask)]
+
+    assert asyncio.run(walk()) == list(range(sum(sizes)))
+    assert asked == skips
 
 
 def test_last_number_is_that_of_the_records_that_have_one() -> None:
