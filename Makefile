@@ -17,8 +17,8 @@ repro: setup  ## Run the whole pipeline on the settings of params.yaml (sample: 
 	 echo "Done in $$(($$(date +%s) - start)) s. Open data/report/index.html"
 
 test: lint  ## Check style and types, run the tests (about 3 minutes on 2 cores)
-	@echo "pytest: about 2 minutes on 2 cores"
-	pytest
+	@echo "pytest: about 3 minutes on 2 cores"
+	pytest --numprocesses 2 --dist worksteal
 
 lint: setup
 	@echo "ruff and mypy: about 20 seconds"

@@ -4,8 +4,9 @@ import asyncio
 import logging
 import signal
 from argparse import ArgumentParser
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, NoReturn
 
 from scrapy import Spider, signals
@@ -13,7 +14,7 @@ from scrapy.crawler import AsyncCrawlerProcess, Crawler
 from scrapy.settings import Settings
 
 from pipeline.console import UserError
-from pipeline.params import Crawl
+from pipeline.params import Crawl, names_contact
 from scrapers.sample import HOST, MuseumError, museum
 
 Spiders = Sequence[tuple[type[Spider], Mapping[str, object]]]
@@ -21,26 +22,42 @@ Spiders = Sequence[tuple[type[Spider], Mapping[str, object]]]
 
 
 def add_stand_in(parser: ArgumentParser) -> None:
-    """Add the option to ask another server than the sources'."""
+    """Add the option to ask another server than the sources'; in the project itself it raises :class:`UserError`."""
     parser.add_argument(
-        "--stand-in", metavar="URL", help="rehearse: ask this server, as a proxy, for whatever any source has"
+        "--stand-in",
+        metavar="URL",
+        type=_outside_the_project,
+        help="rehearse in a folder of its own: ask this server, as a proxy, for whatever any source has",
     )
+
+
+def _outside_the_project(stand_in: str) -> str:
+    if Path(".dvc").is_dir():
+        raise UserError(
+            "--stand-in would replace what was crawled here; "
+            "make an empty folder, copy params.yaml there, and run this in it"
+        )
+    return stand_in
 
 
 def crawl(
     spiders: Spiders,
     params: Crawl,
     *,
+    sources: Collection[str],
     stand_in: str | None,
     on_item: Callable[..., None] | None = None,
 ) -> list[dict[str, Any]]:
     """Run ``spiders`` side by side; can be called once in a process.
 
-    ``on_item(item)`` is called with every item. The sample museum is open for the time of the crawl, unless the address
-    of a ``stand_in`` is given, which then answers for every host. Returns each spider's statistics. Raises
-    :class:`UserError` where a spider ended before its time: Scrapy itself takes that for a success.
+    ``on_item(item)`` is called with every item. The sample museum is open for the time of the crawl if it is among the
+    ``sources`` that are asked, unless the address of a ``stand_in`` is given, which then answers for every host.
+    Returns each spider's statistics. Raises :class:`UserError` where a live source would not learn whom to turn to, and
+    where a spider ended before its time: Scrapy itself takes that for a success.
     """
-    own_museum = "sample" in params.sources and not stand_in
+    if set(sources) - {"sample"} and not stand_in and not names_contact(params.user_agent):
+        raise UserError("crawl.user_agent names nobody to turn to; live museums want your mail or web address in it")
+    own_museum = "sample" in sources and not stand_in
     try:
         with museum() if own_museum else nullcontext(stand_in) as address:
             detours = {HOST if own_museum else "*": address} if address else {}

@@ -1,7 +1,7 @@
 """Download the images of the manifest.
 
 Reads ``data/index/manifest.jsonl``; writes ``data/raw/SOURCE/LABEL/ID.EXT`` (the bytes as they came) with
-``data/raw/checksums.sha256`` and ``addresses.txt``, the table ``data/fetch/images.csv``, and ``data/metrics/fetch.json``.
+``checksums.sha256`` and ``addresses.txt`` beside them, ``data/fetch/images.csv``, and ``data/metrics/fetch.json``.
 Files that are there, intact, and from the address that the manifest names are not asked for again, all others are
 deleted; a run may be killed at any moment and run again.
 
@@ -15,11 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.console import UserError, run
-from pipeline.crawling import crawl
+from pipeline.crawling import add_stand_in, crawl
 from pipeline.files import write_json
 from pipeline.manifest import load_manifest
 from pipeline.params import Crawl, load_params
-from pipeline.rehearsal import add_stand_in
 from pipeline.tables import write_table
 from pipeline.tallies import Tallies
 from scrapers.files import Store
@@ -73,7 +72,7 @@ def _download(
                 tallies.done(work.source, work.label)
 
         arguments = {"works": missing, "store": store, "report": report, "retries": params.retries}
-        crawl([(ImagesSpider, arguments)], params, stand_in=stand_in)
+        crawl([(ImagesSpider, arguments)], params, sources={work.source for work in missing}, stand_in=stand_in)
     return failed
 
 

@@ -10,15 +10,14 @@ museums cannot be asked. What they answered is kept beside it for the snapshot, 
 import argparse
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.console import UserError, run
-from pipeline.crawling import crawl
+from pipeline.crawling import add_stand_in, crawl
 from pipeline.files import replacing, write_json
 from pipeline.params import Crawl, load_params
-from pipeline.rehearsal import add_stand_in
 from pipeline.tallies import Tallies
 from scrapers.answers import Answers
 from scrapers.items import LABELS, Label, Work, write_manifest
@@ -55,20 +54,6 @@ LOPSIDED = 0.2
 log = logging.getLogger(__name__)
 
 
-class Exclusions(frozenset[str]):
-    """Works to leave out, as ``source/id``; ``met`` are those that a spider has come across."""
-
-    def __init__(self, _works: Iterable[str]) -> None:
-        self.met: set[object] = set()
-
-    def __contains__(self, work: object) -> bool:
-        """Whether a work is left out."""
-        found = super().__contains__(work)
-        if found:
-            self.met.add(work)
-        return found
-
-
 def main(argv: Sequence[str]) -> None:
     """Write the manifest."""
     parser = argparse.ArgumentParser(prog="index", description=__doc__.splitlines()[0])
@@ -78,7 +63,6 @@ def main(argv: Sequence[str]) -> None:
     _check_licences(params.licences)
     quotas = {label: _quota(label, params) for label in LABELS}
     shares = _shares(quotas)
-    exclusions = Exclusions(params.exclude)
     name = f".answers-{params.snapshot}.sqlite"
     _forget_answers_except(name)
     works: list[Work] = []
@@ -96,15 +80,15 @@ def main(argv: Sequence[str]) -> None:
             for (source, label), share in _shares(quotas).items():
                 tallies.total(source, label, share)
 
-        same: dict[str, object] = {"quotas": quotas, "licences": params.licences, "exclude": exclusions}
+        same: dict[str, object] = {"quotas": quotas, "licences": params.licences, "exclude": params.exclude}
         # The sample is a program of this project, and may have changed with it since it answered.
         spiders = [
             (SPIDERS[source], same | {"answers": None if source == "sample" else answers}) for source in params.sources
         ]
-        statistics = crawl(spiders, params, stand_in=arguments.stand_in, on_item=collect)
+        statistics = crawl(spiders, params, sources=params.sources, stand_in=arguments.stand_in, on_item=collect)
         update_totals()
     _write_metrics(quotas, shares, dict(zip(params.sources, statistics, strict=True)))
-    _warn_of_unmet(exclusions, params.sources)
+    _warn_of_unmet(params, statistics)
     _check(works, params)
     with replacing(MANIFEST) as temporary:
         write_manifest(works, temporary)
@@ -160,9 +144,10 @@ def _write_metrics(
     write_json(METRICS, {"wanted": {label: quota.wanted for label, quota in quotas.items()}, "sources": sources})
 
 
-def _warn_of_unmet(exclusions: Exclusions, sources: Sequence[str]) -> None:
-    asked = {work for work in exclusions if work.partition("/")[0] in sources}
-    if unmet := sorted(asked - exclusions.met):
+def _warn_of_unmet(params: Crawl, statistics: Sequence[Mapping[str, Any]]) -> None:
+    met = {key.removeprefix("excluded/") for counts in statistics for key in counts}
+    unmet = [work for work in params.exclude if work.partition("/")[0] in params.sources and work not in met]
+    if unmet:
         log.warning(
             "crawl.exclude had nothing to leave out for %s; works that come after a source has given its share are "
             "never met, others may be misspelt",

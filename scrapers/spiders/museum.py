@@ -40,7 +40,8 @@ class MuseumSpider(Spider):
 
     Its statistics, for each label: ``LABEL/dropped`` counts records that are not as they should be, ``LABEL/passed``
     those that are not for us (not free, without an image); ``LABEL/exhausted`` tells that the source has no more, and
-    ``LABEL/failed`` that an answer ended the walk which could not be had or read.
+    ``LABEL/failed`` that an answer ended the walk which could not be had or read. ``excluded/SOURCE/ID`` tells of a
+    work that was left out.
     """
 
     labels: ClassVar[tuple[Label, ...]] = LABELS
@@ -197,8 +198,11 @@ class MuseumSpider(Spider):
             self._count(f"{label}/dropped")
             self.logger.debug("a record is dropped: %r", error)
             return None
-        if not work or work.licence not in self.licences or f"{work.source}/{work.id}" in self.exclude:
+        if not work or work.licence not in self.licences:
             self._count(f"{label}/passed")
+            return None
+        if f"{work.source}/{work.id}" in self.exclude:
+            self._count(f"excluded/{work.source}/{work.id}")
             return None
         return work
 

@@ -175,9 +175,8 @@ def test_a_source_of_one_class_is_named_in_the_card() -> None:
     write_inputs([work("a"), work("b", "photo", source="inaturalist"), work("c", "photo")])
     main([])
     lines = CARD.read_text().splitlines()
-    assert [line for line in lines if line.startswith("All images of the source")] == [
-        "All images of the source `inaturalist` are of the class photo: what gives the source away gives their class away."
-    ]
+    (line,) = (line for line in lines if line.startswith("All images of the source"))
+    assert line.startswith("All images of the source `inaturalist` are of the class photo: ")
 
 
 @pytest.mark.parametrize("source", ["sample", "met"])

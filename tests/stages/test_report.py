@@ -64,7 +64,7 @@ def work(label: str, name: str, **changes: str) -> Work:
     }
     values |= {"creator": "A. Painter", "licence": "CC0-1.0", "licence_url": "https://example.org/zero"}
     values |= {"page_url": f"https://example.org/{name}", "image_url": f"https://example.org/{name}.jpg"}
-    return Work(**(values | {"width_px": 10, "height_px": 10} | changes))
+    return Work(**(values | {"year": None, "width_px": 10, "height_px": 10} | changes))
 
 
 def write_json(path: str, contents: object) -> None:

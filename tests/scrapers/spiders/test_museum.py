@@ -231,7 +231,8 @@ def test_works_not_for_us_are_passed_over() -> None:
         report(PagesSpider, "photo", _one_page(records), licences=["CC0-1.0"], exclude=["pages/c", "others/e"])
     )
     assert [work.id for work in walked.works] == ["e"]
-    assert walked.counts["photo/passed"] == 4
+    assert walked.counts["photo/passed"] == 3
+    assert walked.counts["excluded/pages/c"] == 1
     assert "photo/dropped" not in walked.counts
 
 
