@@ -123,6 +123,17 @@ class PublicHandler(AiohttpDownloadHandler):
         detour = self.detours.get(url.hostname) or self.detours.get("*")
         if not detour:
             return await super().download_request(request)
-        plain = request.replace(url=url._replace(scheme="http").geturl(), meta={**request.meta, "proxy": detour})
-        response = await super().download_request(plain)
+        if url.scheme == "http":
+            return await self._download_by(detour, request)
+        plain = request.replace(url=url._replace(scheme="http").geturl())
+        response = await self._download_by(detour, plain)
         return response.replace(url=request.url)
+
+    async def _download_by(self, detour: str, request: Request) -> Response:
+        """Only for this one time: what a redirect makes of the request must not take the detour with it."""
+        before = request.meta.get("proxy")
+        request.meta["proxy"] = detour
+        try:
+            return await super().download_request(request)
+        finally:
+            request.meta["proxy"] = before

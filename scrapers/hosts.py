@@ -126,9 +126,10 @@ class HostManners:
         """Draw the conclusions from an answer."""
         host = _host(request)
         condition = self.conditions[host]
-        patient = asks_for_rest(response) or request.meta.get("patient", False)
+        overrun = asks_for_rest(response)
+        patient = overrun or request.meta.get("patient", False)
         request.meta["max_retry_times"] = UNTIL_PATIENCE_ENDS if patient else None
-        if asks_for_rest(response):
+        if overrun:
             self._rest(host, retry_after(response))
         elif response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             self._note_trouble(host, at_once=patient)
