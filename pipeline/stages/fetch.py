@@ -46,6 +46,7 @@ def main(argv: Sequence[str]) -> None:
     missing = [work for work in works if work.path not in store.checksums]
     log.info("%d images wanted, %d here, %d deleted", len(works), len(works) - len(missing), deleted)
     reasons = _download(works, missing, store, params, arguments.stand_in) if missing else {}
+    store = Store(RAW, store.addresses)
     store.write_records()
     failed = {work.path: reasons[work.path] for work in missing if work.path in reasons}
     for reason, count in Counter(failed.values()).most_common():

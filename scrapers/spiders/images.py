@@ -14,6 +14,7 @@ from scrapers.addresses import NOT_PUBLIC, ElsewhereError, PrivateAddressError
 from scrapers.files import Store
 from scrapers.hosts import HostLeftAloneError, NoRobotsTxtError, asks_for_rest, forbids_use
 from scrapers.items import Work
+from scrapers.storing import storing
 
 REASONS: dict[type[Exception], str] = {
     PrivateAddressError: "private-address",
@@ -73,7 +74,7 @@ class ImagesSpider(Spider):
         """Work through all queues at once; end early, and leave an ``error``, where nothing can be stored."""
         slots = self.crawler.settings.getdict("DOWNLOAD_SLOTS")
         try:
-            async with asyncio.TaskGroup() as group:
+            async with storing(self.store) as self.add, asyncio.TaskGroup() as group:
                 for host, queue in self.queues.items():
                     for _ in range(slots.get(host, slots["default"])["concurrency"]):
                         group.create_task(self._work_through(queue))
@@ -104,7 +105,7 @@ class ImagesSpider(Spider):
             return _reason(error), isinstance(error, NoRobotsTxtError)
         if reason := self._refusal(response):
             return reason, asks_for_rest(response)
-        await asyncio.to_thread(self.store.add, work.path, response.body)  # hashing and writing free the other core
+        await self.add(work.path, response.body)
         return "", False
 
     def _refusal(self, response: Response) -> str:
