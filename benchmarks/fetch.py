@@ -21,7 +21,8 @@ from statistics import median
 import yaml
 
 from benchmarks.usage import ROOT, Usage, run_measured
-from scrapers.items import LABELS, Work, write_manifest
+from benchmarks.works import made_up
+from scrapers.items import write_manifest
 from scrapers.sample import HOST
 from tests.museums.collection import Sizes
 from tests.museums.server import open_museums
@@ -67,27 +68,9 @@ def write_project(folder: Path, images: int) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(settings))
     manifest = folder / "data/index/manifest.jsonl"
     manifest.parent.mkdir(parents=True)
-    write_manifest(map(made_up, range(images)), manifest)
-
-
-def made_up(number: int) -> Work:
-    """A work of the server's list."""
-    page = f"https://example.org/{number}"
-    return Work(
-        source="sample",
-        id=f"{number}",
-        label=LABELS[number % 2],
-        group=f"{number}",
-        title=f"Number {number}",
-        creator="unknown",
-        year=None,
-        licence="CC0-1.0",
-        licence_url="https://creativecommons.org/publicdomain/zero/1.0/",
-        page_url=page,
-        image_url=f"http://{HOST}/bench/{number}.jpg",
-        width_px=None,
-        height_px=None,
-    )
+    addresses = (f"http://{HOST}/bench/{number}.jpg" for number in range(images))
+    works = (made_up(number, source="sample", image_url=address) for number, address in enumerate(addresses))
+    write_manifest(works, manifest)
 
 
 def install(environment: Path) -> Path:

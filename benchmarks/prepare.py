@@ -24,7 +24,8 @@ from PIL import Image
 
 from benchmarks.step import timed
 from benchmarks.usage import ROOT, Usage, run_measured
-from scrapers.items import LABELS, Work, write_manifest
+from benchmarks.works import made_up
+from scrapers.items import write_manifest
 
 ROUNDS = 3
 SHORT_SIDE_PX = 256
@@ -83,7 +84,12 @@ def make_crawl(folder: Path, images: int) -> list[Path]:
     settings = yaml.safe_load((ROOT / "params.yaml").read_text())
     settings["prepare"]["short_side_px"] = SHORT_SIDE_PX
     (folder / "params.yaml").write_text(yaml.safe_dump(settings))
-    works = [made_up(number) for number in range(images)]
+    # One in twenty is a PNG.
+    names = (f"{number}.{'png' if number % 20 == 10 else 'jpg'}" for number in range(images))
+    works = [
+        made_up(number, source=f"museum-{number // 2 % 4}", image_url=f"https://example.org/{name}")
+        for number, name in enumerate(names)
+    ]
     manifest = folder / "data/index/manifest.jsonl"
     manifest.parent.mkdir(parents=True)
     write_manifest(works, manifest)
@@ -93,26 +99,6 @@ def make_crawl(folder: Path, images: int) -> list[Path]:
     with ProcessPoolExecutor() as pool:
         list(pool.map(write_picture, range(images), paths, chunksize=8))
     return paths
-
-
-def made_up(number: int) -> Work:
-    """A work that no museum has; one in twenty is a PNG."""
-    page = f"https://example.org/{number}"
-    return Work(
-        source=f"museum-{number // 2 % 4}",
-        id=f"{number:05}",
-        label=LABELS[number % 2],
-        group=f"{number}",
-        title=f"Number {number}",
-        creator="unknown",
-        year=None,
-        licence="CC0-1.0",
-        licence_url="https://creativecommons.org/publicdomain/zero/1.0/",
-        page_url=page,
-        image_url=f"{page}.{'png' if number % 20 == 10 else 'jpg'}",
-        width_px=None,
-        height_px=None,
-    )
 
 
 def write_picture(number: int, path: Path) -> None:
