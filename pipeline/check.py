@@ -30,7 +30,7 @@ class Check:
     finding: str
 
 
-def check_machine(weights: Path | None, model: Path | None) -> Iterator[Check]:
+def check_machine(weights: Path | None, model: Path) -> Iterator[Check]:
     """Look at device, disk, codecs, weights, model and network, one after another."""
     yield _device()
     yield _disk()
@@ -78,9 +78,7 @@ def _weights(weights: Path | None) -> Check:
     return Check("ok", "weights", str(weights))
 
 
-def _model(weights: Path | None, model: Path | None) -> Check:
-    if model is None:
-        return Check("limited", "model", "none fine-tuned here: plain VGG16 paints; `dvc repro finetune` trains one")
+def _model(weights: Path | None, model: Path) -> Check:
     try:
         if weights is not None:
             load_network(weights, model)

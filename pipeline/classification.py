@@ -1,66 +1,92 @@
 """From image files to crops, and from crops to the probability that an image is a painting."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import v2  # type: ignore[import-untyped]
 
+from pipeline.augmentation import Pixels, make_view
 from pipeline.console import UserError
 from pipeline.device import loader_workers, network_dtype, pick_device
 from pipeline.images import load_rgb
-from pipeline.tensors import to_bytes, to_unit_range
+from pipeline.tensors import to_unit_range
 from pipeline.vgg import VGG16, load_metadata, load_network
 from scrapers.items import LABELS
 
 POSITIVE, NEGATIVE = LABELS
 """The labels, by what the network's probability is of."""
 
-SMALLEST_CROP = 0.4
-"""Share of an image's area that a random crop shows at least; below it the strokes no longer look like themselves."""
+VIEWS_AT_A_TIME = 32
+"""What the network is given at once."""
+
+ViewsOfImage = tuple[Path, Sequence[int]]
+"""An image and the numbers of the views of it that are wanted, as :func:`pipeline.augmentation.make_view` has them."""
 
 
-class CropDataset(Dataset[tuple[Path, Tensor | UserError]]):
-    """Square crops of images, given as (path, number of views): (path, uint8 crops (views, 3, crop_px, crop_px)).
+@dataclass(frozen=True)
+class Crops:
+    """Views of a few images: ``pixels`` (views, 3, crop_px, crop_px) in uint8, those of the readable ones in order.
 
-    The first view is the image's centre at its largest; the others are random crops and mirror images, which depend on
-    ``seed`` and the path alone. An image that cannot be read is answered with the error, not raised.
+    For each image, ``errors`` has why it cannot be read, or None.
     """
 
-    def __init__(self, images: Sequence[tuple[Path, int]], crop_px: int, seed: int) -> None:
+    paths: list[Path]
+    errors: list[UserError | None]
+    pixels: Tensor
+
+
+class CropDataset(Dataset[Crops]):
+    """The views of images, some images at a time, each decoded once: one item is one batch for the network.
+
+    An image that cannot be read is answered with the error, not raised.
+    """
+
+    def __init__(self, images: Sequence[ViewsOfImage], crop_px: int, seed: int) -> None:
         self._images = images
+        self._crop_px = crop_px
         self._seed = seed
-        self._centre = v2.Compose([v2.Resize(crop_px), v2.CenterCrop(crop_px)])
-        self._random = v2.Compose([v2.RandomResizedCrop(crop_px, (SMALLEST_CROP, 1.0)), v2.RandomHorizontalFlip()])
+        self._starts: list[int] = []
+        free = 0
+        for position, (_, views) in enumerate(images):
+            if len(views) > free:
+                self._starts.append(position)
+                free = VIEWS_AT_A_TIME
+            free -= len(views)
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self._starts)
 
-    def __getitem__(self, index: int) -> tuple[Path, Tensor | UserError]:
-        path, views = self._images[index]
-        try:
-            image = load_rgb(path)
-        except UserError as error:
-            return path, error
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int.from_bytes(hashlib.sha256(f"{self._seed} {path}".encode()).digest()[:7]))
-            crops = [self._centre(image), *(self._random(image) for _ in range(views - 1))]
-        return path, torch.stack([to_bytes(crop) for crop in crops])
+    def __getitem__(self, index: int) -> Crops:
+        end = self._starts[index + 1] if index + 1 < len(self) else None
+        chosen = self._images[self._starts[index] : end]
+        errors: list[UserError | None] = []
+        crops: list[Pixels] = []
+        for path, views in chosen:
+            try:
+                pixels = np.array(load_rgb(path))
+            except UserError as error:
+                errors.append(error)
+                continue
+            errors.append(None)
+            crops += [make_view(pixels, path, view, crop_px=self._crop_px, seed=self._seed) for view in views]
+        together = np.stack(crops) if crops else np.empty((0, self._crop_px, self._crop_px, 3), np.uint8)
+        return Crops([path for path, _ in chosen], errors, torch.from_numpy(together).permute(0, 3, 1, 2))
 
 
-def load_crops(
-    images: Sequence[tuple[Path, int]], crop_px: int, *, seed: int = 0, batch_size: int = 32
-) -> "DataLoader[tuple[Path, Tensor | UserError]]":
-    """The items of :class:`CropDataset` in order, as lists of ``batch_size``, read ahead by other processes."""
-    return DataLoader(
-        CropDataset(images, crop_px, seed),
-        batch_size=batch_size,
-        collate_fn=list,
-        num_workers=min(loader_workers(), len(images) // batch_size),  # none for a handful: starting one takes longer
-    )
+def load_crops(images: Sequence[ViewsOfImage], crop_px: int, *, seed: int = 0) -> "DataLoader[Crops]":
+    """The items of :class:`CropDataset` in order, made ahead by other processes."""
+    dataset = CropDataset(images, crop_px, seed)
+    workers = max(0, min(loader_workers(), len(dataset) - 1))  # none for a handful of images: to start one takes longer
+    return DataLoader(dataset, batch_size=None, num_workers=workers, worker_init_fn=_start_worker)
+
+
+def _start_worker(number: int) -> None:
+    cv2.setNumThreads(0)  # OpenCV's do not survive a fork, and the cores are the network's
 
 
 def load_classifier(weights: Path, model: Path) -> tuple[VGG16, int]:
@@ -83,12 +109,11 @@ def classify(network: VGG16, paths: Sequence[Path], crop_px: int) -> Iterator[tu
     number of images.
     """
     device = next(network.parameters()).device
-    for batch in load_crops([(path, 1) for path in paths], crop_px):
-        readable = [crops for _, crops in batch if isinstance(crops, Tensor)]
+    for batch in load_crops([(path, (0,)) for path in paths], crop_px):
         probabilities: Iterator[float] = iter(())
-        if readable:
+        if len(batch.pixels):
             with torch.inference_mode():
-                logits = network(to_unit_range(torch.cat(readable).to(device)))
+                logits = network(to_unit_range(batch.pixels.to(device)))
             probabilities = iter(logits.double().sigmoid().tolist())
-        for path, crops in batch:
-            yield path, crops if isinstance(crops, UserError) else next(probabilities)
+        for path, error in zip(batch.paths, batch.errors, strict=True):
+            yield path, error or next(probabilities)

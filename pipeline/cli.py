@@ -33,6 +33,8 @@ from pipeline.weights import install_weights
 
 WEIGHTS = Path("data/weights/vgg16.safetensors")
 MODEL = Path("data/models/classifier.safetensors")
+PRETRAINED = Path(__file__).with_name("pretrained") / MODEL.name
+"""What comes with the installation; its card lies beside it."""
 CACHE = platformdirs.user_cache_path("paint-your-video", appauthor=False)
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 OUTPUT_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif")
@@ -67,11 +69,10 @@ def classify_command(
 ) -> None:
     """Say of each picture whether it is a painting or a photograph, and how probable that is.
 
-    Needs the model that `dvc repro finetune` trains. Ends with status 1 if a picture could not be read.
+    In a project that has trained a model (`dvc repro finetune`) that one answers, elsewhere the one that was installed.
+    Ends with status 1 if a picture could not be read.
     """
-    if not MODEL.exists():
-        raise UserError(f"{MODEL} is missing: plain VGG16 does not know paintings; train it with `dvc repro finetune`")
-    network, crop_px = load_classifier(_weights(), MODEL)
+    network, crop_px = load_classifier(_weights(), _model())
     failed = 0
     for path, probability in classify(network, _pictures(paths), crop_px):
         if isinstance(probability, UserError):
@@ -136,7 +137,7 @@ def video_command(
     params = default_params()
     painter = _painter(style, params.stylize, width_px=width_px, height_px=height_px)
     settings = (replace(params.stylize, jobs={}), params.flow, width, frames, temporal)
-    inputs = [path for path in (clip, style, _weights(), _model()) if path]
+    inputs = [clip, style, _weights(), _model()]
     folder = work_folder(output.parent / f".{output.stem}.frames", inputs, *settings)
     painted = paint_clip(
         painter,
@@ -171,15 +172,13 @@ def main() -> None:
 def _painter(style: Path, settings: Stylize, *, width_px: int, height_px: int) -> Painter:
     device = pick_device()
     picture = to_tensor(load_rgb(style))
-    model = _model()
-    if model is None:
-        log.info("no fine-tuned model (%s) here: painting with plain VGG16", MODEL)
-    network = painting_network(_weights(), model, device)
+    network = painting_network(_weights(), _model(), device)
     return Painter(network, picture, settings, height_px=height_px, width_px=width_px, device=device)
 
 
-def _model() -> Path | None:
-    return MODEL if MODEL.exists() else None
+def _model() -> Path:
+    """The project's fine-tuned model, or else the one that was installed."""
+    return MODEL if MODEL.exists() else PRETRAINED
 
 
 def _find_weights() -> Path | None:

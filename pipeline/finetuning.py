@@ -1,59 +1,140 @@
 """Training of block 5 and the head from cached features: data, Lightning module and per-epoch history."""
 
+import io
 import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
-from torch.utils.data import Dataset, Sampler
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.utils.data import DataLoader, Dataset, Sampler
 from torchmetrics.classification import BinaryAccuracy
 from tqdm import tqdm
 
+from pipeline.caching import Cache
+from pipeline.classification import NEGATIVE, POSITIVE
 from pipeline.console import UserError
+from pipeline.device import loader_workers, pick_device
+from pipeline.files import replacing
 from pipeline.params import Finetune
 from pipeline.tables import write_table
 from pipeline.vgg import VGG16
 
 CURVE_COLUMNS = ("epoch", "train_loss", "validation_loss", "validation_accuracy", "seconds")
+PREDICTION_COLUMNS = ("path", "source", "label", "split", "probability")
 
 log = logging.getLogger(__name__)
 
 
-class FeatureRows(Dataset[tuple[Tensor, Tensor]]):
-    """Rows of a memory-mapped array with their targets: features (512, h, w) as they are cached, and 0.0 or 1.0."""
+@dataclass(frozen=True)
+class Rows:
+    """What the index of the cache says of each of its rows, as arrays (rows,)."""
 
-    def __init__(self, path: Path, targets: Sequence[float]) -> None:
+    paths: NDArray[np.str_]
+    sources: NDArray[np.str_]
+    splits: NDArray[np.str_]
+    targets: NDArray[np.float32]
+    """1 for a painting, 0 for a photograph."""
+    plain: NDArray[np.bool_]
+    """Whether the row is an image as it is: neither an augmented view nor an imitation."""
+    imitations: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, cache: Cache) -> Self:
+        """The rows of a cache."""
+
+        def column(name: str) -> NDArray[np.str_]:
+            return np.array([entry[name] for entry in cache.index])
+
+        return cls(
+            paths=column("path"),
+            sources=column("source"),
+            splits=column("split"),
+            targets=(column("label") == POSITIVE).astype(np.float32),
+            plain=(column("view") == "0") & (column("kind") == "image"),
+            imitations=column("kind") == "imitation",
+        )
+
+    def require_both_classes(self, chosen: NDArray[np.bool_], what: str) -> None:
+        """Raise :class:`UserError` unless paintings and photographs are among the images that were ``chosen``."""
+        labels = set(self.targets[chosen & ~self.imitations].tolist())
+        if len(labels) < 2:
+            found = f"only images of class {POSITIVE if 1.0 in labels else NEGATIVE}" if labels else "no images"
+            raise UserError(f"there are {found} {what}; raise crawl.per_class, or add a source, and run `dvc repro`")
+
+    def shares(self, chosen: NDArray[np.bool_], imitation_share: float) -> NDArray[np.float64]:
+        """How often each row is drawn (rows,), adding up to 1: none but those ``chosen``.
+
+        Both classes count the same. The sources of a class count by the square root of their rows: between all the same
+        which makes too much of a small one, and by their rows, which lets a large one outvote the others. Imitations
+        are ``imitation_share`` of the paintings.
+        """
+        shares = np.zeros(len(chosen))
+        imitation_share = imitation_share if (chosen & self.imitations).any() else 0.0
+        for target, is_imitation, share in (
+            (1.0, False, (1 - imitation_share) / 2),
+            (1.0, True, imitation_share / 2),
+            (0.0, False, 1 / 2),
+        ):
+            group = chosen & (self.targets == target) & (self.imitations == is_imitation)
+            sources, counts = np.unique(self.sources[group], return_counts=True)
+            for source, count in zip(sources, counts, strict=True):
+                members = group & (self.sources == source)
+                shares[members] = share * np.sqrt(count) / np.sqrt(counts).sum() / count
+        return shares
+
+
+def describe_predictions(rows: Rows, judged: NDArray[np.intp], probabilities: Tensor) -> Iterator[dict[str, object]]:
+    """What is written of the images ``judged`` (positions), with the probability that each is a painting."""
+    for row, probability in zip(judged.tolist(), probabilities.tolist(), strict=True):
+        label = POSITIVE if rows.targets[row] else NEGATIVE
+        image = {"path": rows.paths[row], "source": rows.sources[row], "label": label, "split": rows.splits[row]}
+        yield image | {"probability": f"{probability:.6f}"}
+
+
+class FeatureRows(Dataset[tuple[Tensor, Tensor]]):
+    """The chosen rows of a memory-mapped array with their targets: features (512, h, w), and 0.0 or 1.0."""
+
+    def __init__(self, path: Path, rows: NDArray[np.intp], targets: NDArray[np.float32]) -> None:
         self._path = path
+        self._rows = rows
         self._targets = targets
 
     def __len__(self) -> int:
-        return len(self._targets)
+        return len(self._rows)
 
-    def __getitem__(self, row: int) -> tuple[Tensor, Tensor]:
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
         features = np.load(self._path, mmap_mode="r")  # mapped anew, for a map cannot travel to a spawned worker
-        return torch.from_numpy(features[row].copy()), torch.tensor(self._targets[row])
+        return [
+            (torch.from_numpy(features[self._rows[index]].copy()), torch.tensor(self._targets[index]))
+            for index in indices
+        ]
 
 
-class RandomViews(Sampler[int]):
-    """One random row of every image in random order; what epoch n draws depends on the seed and n alone.
+class RandomRows(Sampler[int]):
+    """``count`` positions an epoch, drawn by their ``shares``; what epoch n draws depends on the seed and n alone.
 
     Lightning sets the epoch before each but the first, whose rows it asks for too early: give that one as ``epoch``.
     """
 
-    def __init__(self, rows_of_images: Sequence[Sequence[int]], seed: int, epoch: int = 0) -> None:
-        self._rows = rows_of_images
+    def __init__(self, shares: NDArray[np.float64], count: int, seed: int, epoch: int = 0) -> None:
+        self._shares = shares
+        self._count = count
         self._seed = seed
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self._count
 
     def set_epoch(self, epoch: int) -> None:
         """Choose what the next iteration draws."""
@@ -61,43 +142,51 @@ class RandomViews(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         random = np.random.default_rng((self._seed, self._epoch))
-        for image in random.permutation(len(self._rows)):
-            yield int(random.choice(self._rows[image]))
+        yield from random.choice(len(self._shares), self._count, p=self._shares).tolist()
+
+
+def load_rows(
+    features: Path, rows: NDArray[np.intp], targets: NDArray[np.float32], batch_size: int, sampler: Sampler[int] | None
+) -> "DataLoader[tuple[Tensor, Tensor]]":
+    """Batches of :class:`FeatureRows` in the order of ``sampler``, or their own; one batch at a time is in memory.
+
+    A GPU is fed by other processes. Beside a step on a CPU, reading takes no time.
+    """
+    workers = min(loader_workers(), len(rows) // batch_size) if pick_device().type == "cuda" else 0
+    dataset = FeatureRows(features, rows, targets)
+    return DataLoader(dataset, batch_size, sampler=sampler, num_workers=workers, persistent_workers=workers > 0)
 
 
 class Finetuner(pl.LightningModule):
-    """Trains a :class:`VGG16` that consists of block 5 and the head.
+    """Trains a :class:`VGG16` that consists of block 5 and the head: binary cross-entropy, AdamW, one cycle."""
 
-    Binary cross-entropy with logits, paintings weighted by ``positive_weight``; AdamW under a one-cycle schedule.
-    """
-
-    def __init__(self, network: VGG16, params: Finetune, positive_weight: float) -> None:
+    def __init__(self, network: VGG16, params: Finetune) -> None:
         super().__init__()
         self.network = network
         self._params = params
-        self._loss = nn.BCEWithLogitsLoss(pos_weight=torch.tensor(positive_weight))
         self._accuracy = BinaryAccuracy()
 
     def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """Loss of one batch of random views."""
+        """Loss of one batch of rows."""
         features, targets = batch
         torch.manual_seed(self._params.seed + self.global_step)  # a resumed run drops what an undisturbed one does
-        loss: Tensor = self._loss(self.network.classify(features), targets)
+        loss = binary_cross_entropy_with_logits(self.network.classify(features), targets)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(targets))
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor]) -> None:
-        """Loss and accuracy on the centres of the validation images."""
+        """Loss and accuracy on the validation images as they are."""
         features, targets = batch
         logits = self.network.classify(features)
         self._accuracy(logits.sigmoid(), targets.int())
-        self.log("validation_loss", self._loss(logits, targets), batch_size=len(targets))
+        self.log("validation_loss", binary_cross_entropy_with_logits(logits, targets), batch_size=len(targets))
         self.log("validation_accuracy", self._accuracy, batch_size=len(targets))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW; the learning rate rises to ``learning_rate`` and falls to almost 0, changing with every step."""
         rate = self._params.learning_rate
-        optimizer = torch.optim.AdamW(self.network.parameters(), lr=rate, weight_decay=self._params.weight_decay)
+        weight_decay = self._params.weight_decay
+        optimizer = torch.optim.AdamW(self.network.parameters(), lr=rate, weight_decay=weight_decay, fused=True)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -142,7 +231,10 @@ class History(pl.Callback):
         metrics = {name: float(trainer.callback_metrics[name]) for name in CURVE_COLUMNS[1:-1]}
         epoch = trainer.current_epoch + 1
         if not all(map(math.isfinite, metrics.values())):
-            raise UserError(f"the loss of epoch {epoch} is not a number; lower finetune.learning_rate")
+            raise UserError(
+                f"the loss of epoch {epoch} is not a number; lower finetune.learning_rate, or make the features anew "
+                "with `dvc repro -f features`"
+            )
         seconds = time.monotonic() - self._started
         self.rows.append({"epoch": epoch, **metrics, "seconds": round(seconds, 3)})
         write_table(self._curve, CURVE_COLUMNS, self.rows)
@@ -153,14 +245,33 @@ class History(pl.Callback):
         )
 
 
+class WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoints that appear whole or not at all: Lightning moves its own here from what may be another disk."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write ``checkpoint``; raises :class:`OSError` for a full disk, which ``torch.save`` alone does not."""
+        data = io.BytesIO()
+        torch.save(checkpoint, data)
+        with replacing(Path(path)) as temporary:
+            temporary.write_bytes(data.getbuffer())
+
+
 def finished_epochs(checkpoint: Path, fingerprint: str) -> int:
     """Epochs behind ``checkpoint``; 0 unless it is there, whole, and of a run with the same ``fingerprint``."""
     if not checkpoint.exists():
         return 0
     try:
-        callbacks = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["callbacks"]
-        history = callbacks[History.__qualname__]
+        history = load_checkpoint(checkpoint)["callbacks"][History.__qualname__]
         return len(history["rows"]) if history["fingerprint"] == fingerprint else 0
-    except Exception:  # a file that was cut short, or is no checkpoint at all, fails in many ways
+    except (UserError, KeyError, TypeError):
         log.warning("%s cannot be read; training starts anew", checkpoint)
         return 0
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint, its tensors still on the disk; raises :class:`UserError` for a file that is missing or not one."""
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception:  # a file that was cut short, or is no checkpoint at all, fails in many ways
+        raise UserError(f"{path} cannot be read; delete {path.parent} and run this again") from None
+    return checkpoint

@@ -4,6 +4,7 @@ import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from typing import Any
 
 from pipeline.params import Params
 from pipeline.rendering import render
@@ -13,14 +14,20 @@ PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "numpy")
 
 def render_model_card(
     params: Params,
-    metrics: Mapping[str, Mapping[str, float]],
+    metrics: Mapping[str, Any],
+    methods: Sequence[Mapping[str, object]],
     per_source: Sequence[Mapping[str, object]],
     accepted: Sequence[Mapping[str, str]],
 ) -> str:
-    """Markdown from the parameters, the metrics of each split, the table of sources and the accepted images."""
+    """Markdown from the parameters and what ``evaluate`` writes: the metrics, the tables of methods and of sources.
+
+    Where ``metrics["left_out"]`` is None, the card says why.
+    """
     contents = {
         "params": params,
-        "metrics": metrics,
+        "random": metrics["random"],
+        "left_out": metrics["left_out"],
+        "methods": methods,
         "per_source": per_source,
         "images": Counter(image["split"] for image in accepted),
         "sources": sorted({image["source"] for image in accepted}),

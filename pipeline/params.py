@@ -22,6 +22,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 """A name becomes part of file names and of DVC stage names."""
 FrameRange = Annotated[str, Field(pattern=r"^\d*:\d*$")]
+FeatureType = Literal["float16", "float32"]
 Layer = Annotated[str, Field(pattern=r"^relu(1_[12]|2_[12]|3_[123]|4_[123]|5_[123])$")]
 
 
@@ -103,6 +104,14 @@ class Prepare:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class Imitations:
+    """How many paintings filters make of each training photograph."""
+
+    per_photo: Annotated[int, Field(ge=0)]
+    seed: Seed
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Weights:
     """Where the convolutions of VGG16 come from."""
 
@@ -115,7 +124,7 @@ class Features:
 
     crop_px: Annotated[int, Field(ge=32, multiple_of=32)]
     views: Count
-    dtype: Literal["float16", "float32"]
+    dtype: FeatureType
     seed: Seed
 
 
@@ -123,6 +132,8 @@ class Features:
 class Finetune:
     """How block 5 and the head are trained."""
 
+    probe_l2: NonNegative
+    imitation_share: Annotated[float, Field(ge=0, lt=1)]
     learning_rate: Positive
     weight_decay: NonNegative
     dropout: Annotated[float, Field(ge=0, lt=1)]
@@ -133,11 +144,24 @@ class Finetune:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Evaluate:
-    """What the model card says."""
+class Compare:
+    """How the methods are trained that the classifier is compared with."""
 
+    probe_l2: NonNegative
+    head_epochs: Count
+    original_epochs: Count
+    seed: Seed
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Evaluate:
+    """How the classifier is measured."""
+
+    bootstrap_samples: Annotated[int, Field(ge=100)]
+    """Of fewer, the outermost are too few to end an interval of 95%."""
     calibration_bins: Annotated[int, Field(ge=2)]
-    worst_images: Count
+    worst_images: Annotated[int, Field(ge=1, le=60)]
+    """More would not fit into a picture of many sources."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -207,9 +231,11 @@ class Params:
 
     crawl: Crawl
     prepare: Prepare
+    imitations: Imitations
     weights: Weights
     features: Features
     finetune: Finetune
+    compare: Compare
     evaluate: Evaluate
     clips: dict[Name, Clip]
     styles: dict[Name, Style]

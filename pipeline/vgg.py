@@ -28,8 +28,8 @@ TRUNK_STRIDE_PX = 16
 class VGG16(nn.Module):
     """VGG16 as a binary classifier: positive logits mean painting.
 
-    The head is the mean over positions of relu5_3, dropout, and one linear layer. With ``first_block=5`` the trunk is
-    left out, and :meth:`classify` takes features that were computed before.
+    The head takes log(1 + mean over positions of relu5_3), dropout, and one linear layer. With ``first_block=5`` the
+    trunk is left out, and :meth:`classify` takes features that were computed before.
     """
 
     mean: Tensor
@@ -51,22 +51,27 @@ class VGG16(nn.Module):
         pixels = images * 255 - self.mean
         return pixels.to(self.get_parameter("conv1_1.weight").dtype, memory_format=torch.channels_last)
 
-    def _block(self, block: int, x: Tensor) -> Tensor:
-        for i in range(1, CHANNELS[block][1] + 1):
-            x = self.get_submodule(f"conv{block}_{i}")(x).relu_()
+    def block(self, number: int, x: Tensor) -> Tensor:
+        """The convolutions of one block, without its pooling."""
+        for i in range(1, CHANNELS[number][1] + 1):
+            x = self.get_submodule(f"conv{number}_{i}")(x).relu_()
         return x
 
     def trunk(self, images: Tensor) -> Tensor:
         """Blocks 1 to 4 with their pooling: images (N, 3, H, W) to features (N, 512, H // 16, W // 16)."""
         x = self.preprocess(images)
         for block in range(1, 5):
-            x = torch.max_pool2d(self._block(block, x), 2)
+            x = torch.max_pool2d(self.block(block, x), 2)
         return x
+
+    def pool(self, features: Tensor) -> Tensor:
+        """Block 5 and what the head sees of it: features (N, 512, h, w) to (N, 512), 0 or more."""
+        # The logarithm keeps a few strongly excited channels from outvoting the rest on pictures of another kind.
+        return self.block(5, features.to(self.head.weight.dtype)).mean(dim=(2, 3)).log1p()
 
     def classify(self, features: Tensor) -> Tensor:
         """Block 5 and the head: features (N, 512, h, w) to logits (N,)."""
-        pooled = self._block(5, features.to(self.head.weight.dtype)).mean(dim=(2, 3))
-        logits: Tensor = self.head(self.dropout(pooled))
+        logits: Tensor = self.head(self.dropout(self.pool(features)))
         return logits.squeeze(1)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -141,6 +146,16 @@ def load_network(weights: Path, model: Path | None = None, *, dropout: float = 0
     except RuntimeError:
         raise UserError(f"{model or weights} holds tensors of other shapes than VGG16's") from None
     return network.freeze_trunk().eval()
+
+
+def load_top(weights: Path, *, dropout: float = 0.0) -> VGG16:
+    """Block 5 as it is in ``weights``, under a head that answers 0; what training starts from."""
+    network = VGG16(dropout, first_block=5)
+    nn.init.zeros_(network.head.weight)
+    nn.init.zeros_(network.head.bias)
+    block5 = {n: p for n, p in load_network(weights).trainable().items() if not n.startswith("head.")}
+    network.load_state_dict(block5, strict=False)
+    return network.to(memory_format=torch.channels_last)
 
 
 def load_metadata(path: Path) -> dict[str, str]:

@@ -1,6 +1,8 @@
 """Networks with random weights, and the little files that stages of the classifier start from."""
 
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,8 @@ import yaml
 from PIL import Image
 from torch import nn
 
+from pipeline.caching import COLUMNS, FEATURES, FINGERPRINT, INDEX
+from pipeline.files import write_text
 from pipeline.tables import write_table
 from pipeline.vgg import CHANNELS, CONVOLUTIONS, VGG16, save_tensors
 
@@ -37,21 +41,51 @@ def write_random_weights(path: Path, seed: int = 0) -> VGG16:
     return network
 
 
-def write_images(path: Path, splits: Mapping[str, int], side_px: int = 48) -> list[dict[str, str]]:
-    """Paintings (noise) and photographs (ramps), so many of each a split, and the table of them at ``path``."""
+def write_images(
+    path: Path, splits: Mapping[str, int], side_px: int = 48, sources: Sequence[str] = ("sample",)
+) -> list[dict[str, str]]:
+    """Paintings (noise) and photographs (ramps), so many a split and source, and the table of them at ``path``."""
     random = np.random.default_rng(0)
     rows = []
-    for split, count in splits.items():
+    for source, (split, count) in product(sources, splits.items()):
         for index in range(2 * count):
             label = ("painting", "photo")[index % 2]
             ramp = np.linspace(0, random.integers(100, 250), side_px)[:, None, None] * np.ones((side_px, side_px, 3))
             pixels = random.uniform(0, 255, ramp.shape) if label == "painting" else ramp
-            image = Path("data/images/sample") / label / f"{split}-{index}.png"
+            image = Path("data/images") / source / label / f"{split}-{index}.png"
             image.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels.astype(np.uint8)).save(image)
-            rows.append({"path": str(image), "source": "sample", "label": label, "split": split})
+            rows.append({"path": str(image), "source": source, "label": label, "split": split})
     write_table(path, ACCEPTED_COLUMNS, rows)
     return rows
+
+
+def write_features(
+    folder: Path, images: Sequence[Mapping[str, str]], *, views: int = 2, turned: str = "", seed: int = 0
+) -> None:
+    """A finished cache of made-up features (8, 2, 2): paintings excite the even channels, photographs the odd ones.
+
+    Training images have so many ``views``, and their photographs an imitation; the split ``turned`` is the other way.
+    """
+    random = np.random.default_rng(seed)
+    rows: list[tuple[Mapping[str, str], int, str]] = []
+    for image in images:
+        training = image["split"] == "train"
+        rows += [(image, view, "image") for view in range(views if training else 1)]
+        if training and image["label"] == "photo":
+            rows.append(({**image, "label": "painting"}, 1, "imitation"))
+    features = random.uniform(0, 1, (len(rows), 8, 2, 2))
+    for values, (image, _, _) in zip(features, rows, strict=True):
+        values[int((image["label"] == "photo") != (image["split"] == turned)) :: 2] *= 3
+    cached = features.astype(np.float16)
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / FEATURES, cached)
+    index = [
+        {"row": number, **image, "view": view, "kind": kind, "crc32": f"{zlib.crc32(values.tobytes()):08x}"}
+        for number, ((image, view, kind), values) in enumerate(zip(rows, cached, strict=True))
+    ]
+    write_table(folder / INDEX, COLUMNS, index)
+    write_text(folder / FINGERPRINT, f"{zlib.crc32(cached.tobytes())}")
 
 
 def set_params(changes: Mapping[str, object], path: Path = Path("params.yaml")) -> None:

@@ -1,15 +1,24 @@
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from torch import Tensor
 
-from pipeline import vgg
-from pipeline.classification import CropDataset, classify, load_classifier, load_crops
+from pipeline import classification, vgg
+from pipeline.classification import (
+    VIEWS_AT_A_TIME,
+    CropDataset,
+    Crops,
+    ViewsOfImage,
+    classify,
+    load_classifier,
+    load_crops,
+)
 from pipeline.console import UserError
 from pipeline.images import load_rgb
 from pipeline.vgg import save_tensors
@@ -27,40 +36,34 @@ def write_noise(path: Path, width_px: int, height_px: int, seed: int = 0) -> Pat
     return path
 
 
-def views_of(dataset: CropDataset, index: int) -> Tensor:
-    _, crops = dataset[index]
-    assert isinstance(crops, Tensor)
-    return crops
+def batches(images: Sequence[ViewsOfImage], crop_px: int = 32, seed: int = 0) -> list[Crops]:
+    dataset = CropDataset(images, crop_px, seed)
+    return [dataset[number] for number in range(len(dataset))]
 
 
 def test_first_view_is_the_centre(tmp_path: Path) -> None:
     path = write_noise(tmp_path / "wide.png", 96, 32)
-    crops = views_of(CropDataset([(path, 1)], 32, seed=0), 0)
-    expected = np.asarray(load_rgb(path))[:, 32:64]
-    assert crops.dtype == torch.uint8
-    assert np.array_equal(crops[0].permute(1, 2, 0).numpy(), expected)
+    [batch] = batches([(path, [0])])
+    assert batch.pixels.dtype == torch.uint8
+    assert np.array_equal(batch.pixels[0].permute(1, 2, 0).numpy(), np.asarray(load_rgb(path))[:, 32:64])
 
 
-@settings(max_examples=20, deadline=None)
-@given(width_px=st.integers(32, 300), height_px=st.integers(32, 300), views=st.integers(1, 4))
-def test_every_shape_gives_square_crops(
-    tmp_path_factory: pytest.TempPathFactory, width_px: int, height_px: int, views: int
-) -> None:
-    path = write_noise(tmp_path_factory.getbasetemp() / "shape.png", width_px, height_px)
-    assert views_of(CropDataset([(path, views)], 32, seed=0), 0).shape == (views, 3, 32, 32)
+def test_views_are_those_that_were_asked_for(tmp_path: Path) -> None:
+    path = write_noise(tmp_path / "1.png", 64, 48)
+    [batch] = batches([(path, [0, 1, 2, 3])], seed=1)
+    [others] = batches([(path, [3, 1])], seed=1)
+    assert torch.equal(others.pixels, batch.pixels[[3, 1]])
+    assert len({crop.numpy().tobytes() for crop in batch.pixels}) == 4
 
 
-def test_random_views_depend_on_seed_and_path_alone(tmp_path: Path) -> None:
-    paths = [write_noise(tmp_path / f"{i}.png", 64, 48) for i in range(2)]  # the same pixels under two names
-    one, two = (views_of(CropDataset([(paths[0], 4), (paths[1], 4)], 32, seed=1), i) for i in range(2))
-    torch.manual_seed(99)
-    before = torch.get_rng_state()
-    assert torch.equal(views_of(CropDataset([(paths[1], 4), (paths[0], 4)], 32, seed=1), 1), one)
-    assert torch.equal(torch.get_rng_state(), before)
-    assert torch.equal(one[0], two[0])
-    assert not torch.equal(one[1:], two[1:])
-    assert not torch.equal(views_of(CropDataset([(paths[0], 4)], 32, seed=2), 0)[1:], one[1:])
-    assert len({crop.numpy().tobytes() for crop in one}) == 4
+@given(views=st.lists(st.integers(1, 70), max_size=30))
+def test_no_image_is_split_and_no_batch_is_large(views: list[int]) -> None:
+    images = [(Path(f"{number}.png"), range(count)) for number, count in enumerate(views)]
+    together = [batch.paths for batch in batches(images)]  # though none can be read
+    assert [path for paths in together for path in paths] == [path for path, _ in images]
+    sizes = [sum(views[int(path.stem)] for path in paths) for paths in together]
+    assert all(size <= VIEWS_AT_A_TIME or len(paths) == 1 for size, paths in zip(sizes, together, strict=True))
+    assert all(one + other > VIEWS_AT_A_TIME for one, other in pairwise(sizes))
 
 
 def test_probabilities_come_in_order_and_errors_in_their_place(tmp_path: Path) -> None:
@@ -78,22 +81,42 @@ def test_probabilities_come_in_order_and_errors_in_their_place(tmp_path: Path) -
             assert isinstance(answer, UserError)
             assert str(path) in str(answer)
             continue
-        crop = views_of(CropDataset([(path, 1)], 32, seed=0), 0)
+        [batch] = batches([(path, [0])])
         with torch.no_grad():
-            expected = float(network(crop / 255).sigmoid())
+            expected = float(network(batch.pixels / 255).sigmoid())
         assert answer == pytest.approx(expected, rel=1e-4)
 
 
-def test_batches_read_by_other_processes_are_the_same(tmp_path: Path) -> None:
-    images = [(write_noise(tmp_path / f"{i}.png", 40, 40, seed=i), 1 + i % 2) for i in range(9)]
-    images.append((tmp_path / "nowhere.png", 1))
-    loader = load_crops(images, 32, seed=3, batch_size=4)
+def test_batches_made_by_other_processes_are_the_same(tmp_path: Path) -> None:
+    images = [(write_noise(tmp_path / f"{i}.png", 40, 40, seed=i), range(9 + i % 2)) for i in range(9)]
+    images.insert(4, (tmp_path / "nowhere.png", range(1)))
+    loader = load_crops(images, 32, seed=3)
     assert loader.num_workers > 0
-    found = [item for batch in loader for item in batch]
-    assert [path for path, _ in found] == [path for path, _ in images]
-    assert isinstance(found[-1][1], UserError)
-    dataset = CropDataset(images, 32, seed=3)
-    assert all(torch.equal(crops, views_of(dataset, i)) for i, (_, crops) in enumerate(found[:-1]))
+    found = list(loader)
+    for batch, expected in zip(found, batches(images, seed=3), strict=True):
+        assert batch.paths == expected.paths
+        assert [str(error) for error in batch.errors] == [str(error) for error in expected.errors]
+        assert torch.equal(batch.pixels, expected.pixels)
+    assert [str(path) for batch in found for path, error in zip(batch.paths, batch.errors, strict=True) if error] == [
+        str(tmp_path / "nowhere.png")
+    ]
+
+
+def test_thousands_are_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not more than a few batches are ahead of the answers, however many images there are."""
+    path = write_noise(tmp_path / "1.png", 40, 40)
+    decoded: list[Path] = []
+
+    def counted(path: Path) -> Image.Image:
+        decoded.append(path)
+        return load_rgb(path)
+
+    monkeypatch.setattr(classification, "load_rgb", counted)
+    monkeypatch.setattr(classification, "loader_workers", lambda: 0)
+    answers = classify(random_network(), [path] * 5000, 32)
+    first = next(answers)
+    assert first[0] == path
+    assert len(decoded) <= 2 * VIEWS_AT_A_TIME
 
 
 def test_nothing_to_classify_is_nothing() -> None:

@@ -29,7 +29,10 @@ class Painted:
 
 
 def painting_network(weights: Path, model: Path | None, device: torch.device) -> VGG16:
-    """The network to paint with, in the precision that is fast on ``device``; losses and pixels stay in float32."""
+    """The network to paint with, in the precision that is fast on ``device``; losses and pixels stay in float32.
+
+    Without a ``model`` it is plain VGG16.
+    """
     network = load_network(weights, model).requires_grad_(False)
     for parameter in network.parameters():
         parameter.data = parameter.data.to(network_dtype(device))
@@ -72,7 +75,7 @@ class Painter:
 
         Raises :class:`UserError` if the loss is not finite from the start.
         """
-        content_taps = self._content_taps(content)
+        content_taps = self.content_taps(content)
 
         def objective(image: Tensor) -> Tensor:
             taps = self.network.taps(image, self.layers)
@@ -86,12 +89,13 @@ class Painter:
         return Painted(image[0].cpu(), done)
 
     @torch.no_grad()
-    def losses(self, image: Tensor, content: Tensor) -> Losses:
-        """The terms, not weighted, for a lone ``image`` of ``content``, both (3, H, W) in [0, 1]."""
+    def losses(self, image: Tensor, content_taps: Mapping[str, Tensor]) -> Losses:
+        """The terms, not weighted, for a lone ``image`` (3, H, W) in [0, 1] of a content with these activations."""
         x = image[None].to(self.device)
         taps = self.network.taps(x, self.layers)
-        return frame_losses(x, taps, self._content_taps(content), self.grams, None)
+        return frame_losses(x, taps, content_taps, self.grams, None)
 
     @torch.no_grad()
-    def _content_taps(self, content: Tensor) -> Mapping[str, Tensor]:
+    def content_taps(self, content: Tensor) -> Mapping[str, Tensor]:
+        """The activations that an image of ``content`` (3, H, W), in [0, 1], should have."""
         return self.network.taps(content[None].to(self.device), self.settings.content_layers)

@@ -1,8 +1,9 @@
-"""Measure how steady the painted videos are, and what the steadiness cost in sharpness, content and style.
+"""Measure how steady the painted videos are, what that cost in sharpness, content and style, and what fine-tuning did.
 
-Reads for every job ``data/stylized/<job>.mp4`` and ``data/baseline/<job>.mp4``, the same frames each painted on its
-own, with the clip, the style and the network; writes ``data/metrics/video.json`` and, by frame,
-``data/plots/temporal.csv``. Everything is measured on the encoded videos, which are what people see.
+Reads for every job ``data/stylized/<job>.mp4``, ``data/baseline/<job>.mp4``, the same frames each painted on its own,
+and ``data/plain/<job>.mp4``, painted with plain VGG16; with them the clip, the style and both networks. Writes
+``data/metrics/video.json`` and, by frame, ``data/plots/temporal.csv``. Everything is measured on the encoded videos,
+which are what people see.
 
     python -m pipeline.stages.measure
 """
@@ -10,13 +11,14 @@ own, with the clip, the style and the network; writes ``data/metrics/video.json`
 import argparse
 import statistics
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
 from pipeline.console import UserError, progress, run
 from pipeline.device import pick_device
@@ -25,7 +27,7 @@ from pipeline.images import load_rgb
 from pipeline.motion import optical_flow, reliability, warp
 from pipeline.painting.clip import CUT_RELIABILITY, Frame
 from pipeline.painting.frame import Painter, painting_network
-from pipeline.params import Flow, Params, load_params
+from pipeline.params import Flow, load_params
 from pipeline.tables import write_table
 from pipeline.tensors import to_tensor
 from pipeline.video import probe, read_frames
@@ -34,7 +36,7 @@ WEIGHTS = Path("data/weights/vgg16.safetensors")
 MODEL = Path("data/models/classifier.safetensors")
 METRICS = Path("data/metrics/video.json")
 BY_FRAME = Path("data/plots/temporal.csv")
-KINDS = ("stylized", "baseline")
+KINDS = ("stylized", "baseline", "plain")
 YARDSTICK = Flow(
     finest_scale=0,
     gradient_descent_iterations=50,
@@ -47,7 +49,7 @@ YARDSTICK = Flow(
 """The flow that videos are measured with does not change with the one that they are painted with."""
 
 Frames = tuple[Frame, ...]
-"""One moment of the clip, of the stylized video and of the baseline."""
+"""One moment of the clip and of its videos, in the order of ``KINDS``."""
 Mean = float | None
 """None where no frame has the figure."""
 
@@ -56,7 +58,8 @@ Mean = float | None
 class Figures:
     """What is measured of one frame; errors compare it with the next frame, and with the one a long interval ahead.
 
-    An error is None where there is no such frame, or where a cut lies between the two.
+    An error is None where there is no such frame, or where a cut lies between the two. A loss measured with one network
+    favours what was painted with it, so losses are measured with both: the fine-tuned one, and plain VGG16.
     """
 
     warping_error_short: float | None
@@ -64,49 +67,54 @@ class Figures:
     sharpness: float
     content_loss: float
     style_loss: float
+    content_loss_plain: float
+    style_loss_plain: float
 
 
 def main(argv: Sequence[str]) -> None:
     """Measure every job of ``params.yaml``."""
     argparse.ArgumentParser(prog="measure", description=__doc__.splitlines()[0]).parse_args(argv)
     params = load_params()
-    metrics: dict[str, dict[str, dict[str, Mean]]] = {}
+    device = pick_device()
+    networks = [painting_network(WEIGHTS, model, device) for model in (MODEL, None)]
+    metrics: dict[str, dict[str, Mapping[str, Mean]]] = {}
     rows: list[dict[str, object]] = []
-    for job in params.stylize.jobs:
-        figures = list(measure_job(job, params))
-        stylized, baseline = (mean_figures([frame[kind] for frame in figures]) for kind in KINDS)
-        metrics[job] = {
-            "stylized": stylized,
-            "baseline": baseline,
-            "ratio": {name: ratio(stylized[name], baseline[name]) for name in stylized},
+    for name, job in params.stylize.jobs.items():
+        clip = Path(f"data/clips/{job.clip}.mp4")
+        info = probe(clip)
+        style = to_tensor(load_rgb(Path(f"data/styles/{job.style}.png")))
+        fine_tuned, plain = (
+            Painter(network, style, params.stylize, height_px=info.height_px, width_px=info.width_px, device=device)
+            for network in networks
+        )
+        figures = list(measure_job(name, clip, (fine_tuned, plain), params.measure.long_interval_frames))
+        means = {kind: mean_figures([frame[kind] for frame in figures]) for kind in KINDS}
+        metrics[name] = {
+            **means,
+            "ratio": ratios(means["stylized"], means["baseline"]),
+            "ratio_to_plain": ratios(means["stylized"], means["plain"]),
+            "network_change": network_change(fine_tuned, plain, to_tensor(next(read_frames(clip)))),
         }
         for index, frame in enumerate(figures[:-1]):
             errors = {kind: frame[kind].warping_error_short for kind in KINDS}
-            rows.append({"job": job, "frame": index, **errors})
+            rows.append({"job": name, "frame": index, **errors})
     write_table(BY_FRAME, ("job", "frame", *KINDS), rows)
     write_json(METRICS, metrics)
 
 
-def measure_job(name: str, params: Params) -> Iterator[dict[str, Figures]]:
-    """The figures of one frame after another, for the stylized video and its baseline."""
-    job = params.stylize.jobs[name]
-    clip = Path(f"data/clips/{job.clip}.mp4")
-    interval = params.measure.long_interval_frames
-    info = probe(clip)
-    device = pick_device()
-    style = to_tensor(load_rgb(Path(f"data/styles/{job.style}.png")))
-    painter = Painter(
-        painting_network(WEIGHTS, MODEL, device),
-        style,
-        params.stylize,
-        height_px=info.height_px,
-        width_px=info.width_px,
-        device=device,
-    )
+def measure_job(
+    name: str, clip: Path, painters: tuple[Painter, Painter], interval: int
+) -> Iterator[dict[str, Figures]]:
+    """The figures of one frame after another, for each kind of video.
+
+    ``painters`` have the fine-tuned network and plain VGG16; ``interval`` is the long one, in frames.
+    """
+    count = probe(clip).frame_count
     videos = [clip, *(Path(f"data/{kind}/{name}.mp4") for kind in KINDS)]
-    if any(probe(video).frame_count != info.frame_count for video in videos):
-        raise UserError(f"the videos of job {name} are not as long as their clip; run `dvc repro -f stylize@{name}`")
-    with progress(total=info.frame_count, unit="frame", description=f"measure {name}") as bar:
+    if any(probe(video).frame_count != count for video in videos):
+        stages = " ".join(f"{stage}@{name}" for stage in ("stylize", "baseline", "plain"))
+        raise UserError(f"the videos of job {name} are not as long as their clip; run `dvc repro -f {stages}`")
+    with progress(total=count, unit="frame", description=f"measure {name}") as bar:
         for window in windows(zip(*map(read_frames, videos), strict=True), interval + 1):
             content, *painted = window[0]
             errors = {
@@ -114,15 +122,20 @@ def measure_job(name: str, params: Params) -> Iterator[dict[str, Figures]]:
                 for k in (1, interval)
                 if k < len(window)
             }
+            targets = [painter.content_taps(to_tensor(content)) for painter in painters]
             frames = {}
             for number, (kind, frame) in enumerate(zip(KINDS, painted, strict=True)):
-                losses = painter.losses(to_tensor(frame), to_tensor(content))
+                losses, losses_plain = (
+                    painter.losses(to_tensor(frame), taps) for painter, taps in zip(painters, targets, strict=True)
+                )
                 frames[kind] = Figures(
                     warping_error_short=errors[1][number] if 1 in errors else None,
                     warping_error_long=errors[interval][number] if interval in errors else None,
                     sharpness=sharpness(frame),
                     content_loss=float(losses.content),
                     style_loss=float(losses.style),
+                    content_loss_plain=float(losses_plain.content),
+                    style_loss_plain=float(losses_plain.style),
                 )
             bar.update()
             yield frames
@@ -174,9 +187,33 @@ def mean_figures(frames: Sequence[Figures]) -> dict[str, Mean]:
     return {name: statistics.fmean(values) if values else None for name, values in known.items()}
 
 
-def ratio(stylized: Mean, baseline: Mean) -> Mean:
-    """None where there is nothing to compare, or nothing to divide by: a still clip has no error."""
-    return stylized / baseline if stylized is not None and baseline else None
+def ratios(figures: Mapping[str, Mean], reference: Mapping[str, Mean]) -> dict[str, Mean]:
+    """Each figure over that of ``reference``.
+
+    None where there is nothing to compare, or nothing to divide by: a still clip has no error.
+    """
+    return {
+        name: value / divisor if value is not None and (divisor := reference[name]) else None
+        for name, value in figures.items()
+    }
+
+
+def network_change(fine_tuned: Painter, plain: Painter, content: Tensor) -> dict[str, float]:
+    """How far fine-tuning moved what painting looks at in block 5, the only one that it trains.
+
+    ``|tuned - plain| / |plain|`` (Frobenius norms) by layer: of the Gram matrices of the style, and of the activations
+    of ``content``, a frame (3, H, W) of the clip.
+    """
+    looked_at = {
+        "style": (fine_tuned.grams, plain.grams),
+        "content": (fine_tuned.content_taps(content), plain.content_taps(content)),
+    }
+    return {
+        f"{purpose}_{layer}": float((tuned[layer].float() - taps[layer].float()).norm() / taps[layer].float().norm())
+        for purpose, (tuned, taps) in looked_at.items()
+        for layer in taps
+        if layer.startswith("relu5")
+    }
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Gather what a run has made on one page for a browser, and sum it up in Markdown.
 
 Reads the metrics, plots and tables of the other stages, ``data/index/manifest.jsonl``, the contact sheets, and for
-every job the clip, the style and both videos. Writes ``data/report/``, whole or not at all: ``index.html`` and what it
+every job the clip, the style and its videos. Writes ``data/report/``, whole or not at all: ``index.html`` and what it
 shows, copied to ``media/``, so that the folder can be sent as it is; and ``report.md``, which fits a pull request.
 
     python -m pipeline.stages.report
@@ -18,6 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from pipeline.charts import Chart, line_chart
 from pipeline.console import UserError, run
 from pipeline.files import replacing_folder
@@ -25,17 +27,31 @@ from pipeline.manifest import load_manifest
 from pipeline.params import Job, load_params
 from pipeline.rendering import render
 from pipeline.tables import read_table
-from pipeline.video import VideoInfo, probe
+from pipeline.video import VideoInfo, probe, read_frames
 from scrapers.items import LABELS, Work
 
 REPORT = Path("data/report")
 MANIFEST = Path("data/index/manifest.jsonl")
 ACCEPTED = Path("data/prepare/accepted.csv")
-PREDICTIONS = Path("data/evaluate/predictions.csv")
+METHODS = Path("data/evaluate/methods.csv")
 PER_SOURCE = Path("data/evaluate/per_source.csv")
+WORST = Path("data/evaluate/worst.csv")
 METRICS = Path("data/metrics")
 PLOTS = Path("data/plots")
 SHEETS = {name: Path(f"data/sheets/{name}.jpg") for name in (*LABELS, "worst")}
+KINDS = ("stylized", "baseline", "plain")
+FIGURES = {
+    "warping_error_short": "Short-term warping error",
+    "warping_error_long": "Long-term warping error",
+    "sharpness": "Sharpness",
+    "content_loss": "Content loss",
+    "style_loss": "Style loss",
+    "content_loss_plain": "Content loss by plain VGG16",
+    "style_loss_plain": "Style loss by plain VGG16",
+}
+"""What is measured of a video; of sharpness more is better, of all else less."""
+NOTABLE_DIFFERENCE = 0.05
+"""Between two videos, as a share of the second one's figure."""
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +64,13 @@ class Video:
     job: Job
     info: VideoInfo
     clip: str
-    stylized: str
-    baseline: str
+    painted: Mapping[str, str]
+    stills: Mapping[str, str]
+    """The middle of one frame of ``painted``."""
     style: str
     figures: Mapping[str, Mapping[str, float | None]]
+    comparison: str
+    """Of the two networks, in one sentence."""
     costs: Mapping[str, Mapping[str, float]]
     temporal: Chart
 
@@ -67,11 +86,13 @@ def main(argv: Sequence[str]) -> None:
         contents = {
             "snapshot": params.crawl.snapshot,
             "videos": [read_video(name, job, media) for name, job in params.stylize.jobs.items()],
+            "figure_titles": FIGURES,
             "long_interval_frames": params.measure.long_interval_frames,
             "labels": LABELS,
             "sheets": {name: copy(path, media) for name, path in SHEETS.items() if path.exists()},
             "licences": count_licences(works.values()),
             "mistakes": find_mistakes(works),
+            "methods": read_table(METHODS),
             "per_source": read_table(PER_SOURCE),
             "confusion": Counter((row["actual"], row["predicted"]) for row in read_table(PLOTS / "confusion.csv")),
             **{name: read_figures(METRICS / f"{name}.json") for name in ("fetch", "prepare", "finetune", "classifier")},
@@ -89,6 +110,15 @@ def copy(path: Path, media: Path) -> str:
         shutil.copyfile(path, media / name)
     except FileNotFoundError:
         raise UserError(f"{path} is missing; `dvc repro` makes it") from None
+    return f"{media.name}/{name}"
+
+
+def copy_still(video: Path, frame: int, media: Path) -> str:
+    """Put the middle of a frame, half its width and height, into the report, and return its address there."""
+    pixels = next(read_frames(video, slice(frame, frame + 1)))
+    top, left = (side // 4 for side in pixels.shape[:2])
+    name = f"{video.parent.name}-{video.stem}.png"
+    Image.fromarray(pixels[top:-top, left:-left]).save(media / name)
     return f"{media.name}/{name}"
 
 
@@ -125,23 +155,41 @@ def read_video(name: str, job: Job, media: Path) -> Video:
         return [(int(row["frame"]) + 1, float(row[kind]) if row[kind] else None) for row in rows]
 
     clip = Path(f"data/clips/{job.clip}.mp4")
+    painted = {kind: Path(f"data/{kind}/{name}.mp4") for kind in KINDS}
+    costs = {kind: read_figures(METRICS / kind / f"{name}.json") for kind in KINDS}
+    middle = costs["stylized"]["frames"] // 2
     return Video(
         name=name,
         job=job,
         clip=copy(clip, media),
-        stylized=copy(Path(f"data/stylized/{name}.mp4"), media),
-        baseline=copy(Path(f"data/baseline/{name}.mp4"), media),
+        painted={kind: copy(path, media) for kind, path in painted.items()},
+        stills={kind: copy_still(painted[kind], middle, media) for kind in ("stylized", "plain")},
         style=copy(Path(f"data/styles/{job.style}.png"), media),
         info=probe(clip),
         figures=measured,
-        costs={kind: read_figures(METRICS / kind / f"{name}.json") for kind in ("stylized", "baseline")},
+        comparison=compare(measured["ratio_to_plain"]),
+        costs=costs,
         temporal=line_chart(
-            {"painted": errors("stylized"), "baseline": errors("baseline")},
+            {"painted": errors("stylized"), "baseline": errors("baseline"), "plain": errors("plain")},
             x_label="frame",
             y_label="warping error to the next frame",
             y_shows=[0],
         ),
     )
+
+
+def compare(ratios: Mapping[str, float | None]) -> str:
+    """One sentence: which figures of the fine-tuned network over those of plain VGG16 differ, and in whose favour."""
+    favoured: dict[str, list[str]] = {"the fine-tuned network": [], "plain VGG16": []}
+    for key, title in FIGURES.items():
+        ratio = ratios[key]
+        if ratio is not None and abs(ratio - 1) > NOTABLE_DIFFERENCE:
+            is_better = (ratio > 1) == (key == "sharpness")
+            network = "the fine-tuned network" if is_better else "plain VGG16"
+            favoured[network].append(f"{title[0].lower()}{title[1:]} {ratio - 1:+.1%}")
+    parts = "; ".join(f"in favour of {network}: {', '.join(found)}" for network, found in favoured.items() if found)
+    limit = f"{NOTABLE_DIFFERENCE:.0%}"
+    return f"More than {limit} apart, {parts}." if parts else f"No figure differs by more than {limit}."
 
 
 def find_works() -> dict[str, Work]:
@@ -166,13 +214,13 @@ def count_licences(works: Iterable[Work]) -> list[dict[str, object]]:
 
 
 def find_mistakes(works: Mapping[str, Work]) -> list[tuple[Work, float]]:
-    """The test images that the classifier got wrong, with the probability of a painting, the worst first."""
+    """What the classifier got wrong on the sheet, with the probability of a painting, the worst first."""
     painting, _ = LABELS
     mistakes = []
-    for row in read_table(PREDICTIONS):
+    for row in read_table(WORST):
         probability = float(row["probability"])
         is_wrong = (probability >= 0.5) != (row["label"] == painting)
-        if row["split"] == "test" and is_wrong and row["path"] in works:
+        if is_wrong and row["path"] in works:
             mistakes.append((works[row["path"]], probability))
     return sorted(mistakes, key=lambda mistake: (-abs(mistake[1] - 0.5), mistake[0].key))
 
@@ -185,7 +233,10 @@ def classifier_charts() -> dict[str, Chart]:
     def curve(column: str) -> list[tuple[float, float]]:
         return [(float(row["epoch"]), float(row[column])) for row in epochs]
 
-    measured = [(float(row["mean_probability"]), float(row["share_of_paintings"])) for row in bins]
+    reliability: dict[str, list[tuple[float, float]]] = {"random split": [], "ideal": [(0, 0), (1, 1)]}
+    for row in bins:
+        point = float(row["mean_probability"]), float(row["share_of_paintings"])
+        reliability.setdefault(row["protocol"], []).append(point)
     return {
         "loss": line_chart(
             {"training": curve("train_loss"), "validation": curve("validation_loss")},
@@ -197,7 +248,7 @@ def classifier_charts() -> dict[str, Chart]:
             {"validation": curve("validation_accuracy")}, x_label="epoch", y_label="accuracy", y_shows=[0.5, 1]
         ),
         "reliability": line_chart(
-            {"measured": measured, "ideal": [(0, 0), (1, 1)]},
+            reliability,
             x_label="probability that was given",
             y_label="share of paintings",
             y_shows=[0, 1],

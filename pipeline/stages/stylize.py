@@ -2,8 +2,10 @@
 
 Reads ``data/clips/<clip>.mp4``, ``data/flow/<clip>/``, ``data/styles/<style>.png``, ``data/weights/vgg16.safetensors``
 and ``data/models/classifier.safetensors``; writes ``data/stylized/<job>.mp4`` and ``data/metrics/stylized/<job>.json``.
-With ``--alone`` every frame is painted on its own, to compare with: ``data/baseline/<job>.mp4`` and
-``data/metrics/baseline/<job>.json``. A run that was stopped goes on at the first frame that was not finished.
+To compare with, ``--alone`` paints every frame on its own (``data/baseline/<job>.mp4`` and
+``data/metrics/baseline/<job>.json``), and ``--plain`` paints with plain VGG16, without the model
+(``data/plain/<job>.mp4`` and ``data/metrics/plain/<job>.json``). A run that was stopped goes on at the first frame that
+was not finished.
 
     python -m pipeline.stages.stylize street-expressionist
 """
@@ -37,20 +39,23 @@ def main(argv: Sequence[str]) -> None:
     """Paint the job that ``argv`` names."""
     parser = argparse.ArgumentParser(prog="stylize", description=__doc__.splitlines()[0])
     parser.add_argument("job", help="a name under stylize.jobs in params.yaml")
-    parser.add_argument("--alone", action="store_true", help="paint every frame on its own")
+    variant = parser.add_mutually_exclusive_group()
+    variant.add_argument("--alone", action="store_true", help="paint every frame on its own")
+    variant.add_argument("--plain", action="store_true", help="paint with plain VGG16")
     arguments = parser.parse_args(argv)
     settings = load_params().stylize
     if (job := settings.jobs.get(arguments.job)) is None:
         raise UserError(f"there is no job {arguments.job!r} under stylize.jobs in params.yaml")
 
-    kind = "baseline" if arguments.alone else "stylized"
+    kind = "baseline" if arguments.alone else "plain" if arguments.plain else "stylized"
+    model = None if arguments.plain else MODEL
     clip = Path(f"data/clips/{job.clip}.mp4")
     style = Path(f"data/styles/{job.style}.png")
     flow = Path(f"data/flow/{job.clip}")
     info = probe(clip)
     device = pick_device()
     painter = Painter(
-        painting_network(WEIGHTS, MODEL, device),
+        painting_network(WEIGHTS, model, device),
         to_tensor(load_rgb(style)),
         settings,
         height_px=info.height_px,
@@ -58,7 +63,8 @@ def main(argv: Sequence[str]) -> None:
         device=device,
     )
     motion = None if arguments.alone else stored_motion(ClipFlow.open(flow))
-    inputs = [clip, style, WEIGHTS, MODEL, *([] if arguments.alone else sorted(flow.glob("*.npy")))]
+    flow_files = [] if arguments.alone else sorted(flow.glob("*.npy"))
+    inputs = [clip, style, WEIGHTS, *([model] if model else []), *flow_files]
     folder = work_folder(WORK / f"{kind}-{arguments.job}", inputs, replace(settings, jobs={}))
     costs: list[FrameCost] = []
 

@@ -1,166 +1,254 @@
 import json
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
-import torch
-from hypothesis import assume, given
-from hypothesis import strategies as st
-from numpy.typing import NDArray
-from PIL import Image
 
-from pipeline import vgg
 from pipeline.console import UserError
 from pipeline.images import load_rgb
-from pipeline.model_card import render_model_card
-from pipeline.params import load_params
 from pipeline.stages.evaluate import (
     ACCEPTED,
     CALIBRATION,
+    COMPARED,
     CONFUSION,
+    FINETUNED,
+    METHODS,
     METRICS,
-    MODEL,
     MODEL_CARD,
     PER_SOURCE,
-    PREDICTIONS,
     ROC,
-    WEIGHTS,
+    TITLES,
     WORST,
-    Prediction,
-    by_source,
+    WORST_SHEET,
     main,
-    measure,
 )
-from pipeline.tables import read_table
-from pipeline.vgg import VGG16, load_network, save_tensors
-from tests.networks import SMALL, set_params, write_images, write_random_weights
+from pipeline.tables import read_table, write_table
+from tests.networks import set_params
+from tests.pictures import scene
+
+SPLITS = ("train", "validation", "test", "test")
+BOTH = ("painting", "photo")
 
 
-def predictions(scores: list[float], paintings: list[bool], source: str = "museum") -> list[Prediction]:
-    labels = ["painting" if painting else "photo" for painting in paintings]
-    pairs = enumerate(zip(scores, labels, strict=True))
-    return [Prediction(f"{i}.jpg", source, label, "test", score) for i, (score, label) in pairs]
+def images(source: str, labels: Sequence[str]) -> Iterator[dict[str, str]]:
+    for label in labels:
+        for index, split in enumerate(SPLITS):
+            path = Path(f"data/images/{source}/{label}-{index}.jpg")
+            yield {"path": str(path), "source": source, "label": label, "split": split, "is_gray": "False"}
+
+
+def write_inputs(sources: dict[str, Sequence[str]], left_out: Sequence[str]) -> None:
+    """Images, and predictions that are right but for the last image of each source and class."""
+    accepted = [image for source, labels in sources.items() for image in images(source, labels)]
+    for image in accepted:
+        Path(image["path"]).parent.mkdir(parents=True, exist_ok=True)
+        scene().save(image["path"])
+    write_table(ACCEPTED, accepted[0], accepted)
+
+    def judged(image: dict[str, str]) -> dict[str, str]:
+        index = int(image["path"][-5])
+        belief = 0.9 + index / 100 if index < 3 else {"painting": 0.2, "photo": 0.22}[image["label"]]
+        return image | {"probability": f"{belief if image['label'] == 'painting' else 1 - belief:.6f}"}
+
+    finetuned = [judged(image) for image in accepted if image["split"] != "train"]
+    write_table(FINETUNED, finetuned[0], finetuned)
+    compared = [
+        judged(image) | {"method": method, "left_out": source}
+        for method in TITLES
+        for source in ("", *left_out)
+        for image in accepted
+        if (image["source"] == source or (not source and image["split"] == "test" and method != "ours"))
+    ]
+    write_table(COMPARED, compared[0], compared)
+
+
+def metrics() -> dict[str, Any]:
+    contents: dict[str, Any] = json.loads(METRICS.read_text())
+    return contents
 
 
 @pytest.fixture
-def network(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> VGG16:
-    monkeypatch.setattr(vgg, "CHANNELS", SMALL)
-    set_params({"evaluate.worst_images": 3, "evaluate.calibration_bins": 4})
-    write_images(ACCEPTED, {"train": 1, "validation": 2, "test": 4})
-    network = write_random_weights(WEIGHTS)
-    save_tensors(MODEL, network.trainable(), {"crop_px": "32"})
-    return load_network(WEIGHTS, MODEL)
+def three_sources(workspace: Path) -> None:
+    """One of both classes, and one of either; each was left out."""
+    set_params({"evaluate.worst_images": 2, "evaluate.calibration_bins": 4, "evaluate.bootstrap_samples": 100})
+    write_inputs({"mixed": BOTH, "museum": BOTH[:1], "nature": BOTH[1:]}, ["mixed", "museum", "nature"])
 
 
-def test_tables_plots_and_card_agree(network: VGG16) -> None:
+@pytest.mark.usefixtures("three_sources")
+def test_figures_of_the_random_split_and_of_sources_left_out() -> None:
     main([])
-    rows = read_table(PREDICTIONS)
-    expected = [image for image in read_table(ACCEPTED) if image["split"] != "train"]
-    assert [row["path"] for row in rows] == [image["path"] for image in expected]
-    for row in rows:
-        pixels = np.asarray(load_rgb(Path(row["path"])).resize((32, 32), Image.Resampling.BILINEAR)) / 255
-        with torch.no_grad():
-            logit = network(torch.tensor(pixels, dtype=torch.float32).permute(2, 0, 1)[None])
-        # bfloat16 on machines that have it
-        assert float(row["probability"]) == pytest.approx(float(logit.sigmoid()), abs=0.05)
+    random, left_out = metrics()["random"], metrics()["left_out"]
+    assert (random["test"]["images"], random["validation"]["images"]) == (8, 4)
+    assert (random["test"]["accuracy"], random["validation"]["accuracy"]) == (0.5, 1)
+    assert random["test"]["intervals"].keys() == random["test"].keys() - {"images", "intervals"}
+    assert random["validation"].keys() == random["test"].keys() - {"intervals"}
+    assert (left_out["images"], left_out["sources"]) == (16, 3)
+    assert left_out["mean_balanced_accuracy"] == left_out["worst_source"] == 0.75
+    assert left_out["worst_source_name"] == "mixed"
+    for figures in (random["test"], left_out):
+        for name, interval in figures["intervals"].items():
+            assert interval["low"] <= interval["high"], name
+            assert name == "calibration_error" or interval["low"] <= figures[name] <= interval["high"]
 
-    test = [row for row in rows if row["split"] == "test"]
-    right = [(float(row["probability"]) >= 0.5) == (row["label"] == "painting") for row in test]
-    metrics = json.loads(METRICS.read_text())
-    assert metrics["test"]["images"] == 8
-    assert metrics["validation"]["images"] == 4
-    assert metrics["test"]["accuracy"] == pytest.approx(sum(right) / 8)
+
+@pytest.mark.usefixtures("three_sources")
+def test_tables_and_plots_agree_with_the_figures() -> None:
+    main([])
+    test = metrics()["random"]["test"]
     confusion = read_table(CONFUSION)
-    assert [row["actual"] == row["predicted"] for row in confusion] == right
-    assert sum(int(row["images"]) * float(row["accuracy"]) for row in read_table(PER_SOURCE)) == sum(right)
-    assert sum(int(row["images"]) for row in read_table(CALIBRATION)) == 8
-    assert len(read_table(CALIBRATION)) == 4
+    assert sum(row["actual"] == row["predicted"] for row in confusion) == test["accuracy"] * len(confusion) == 4
     roc = [(float(row["false_positive_rate"]), float(row["true_positive_rate"])) for row in read_table(ROC)]
     area = sum((x1 - x0) * (y0 + y1) / 2 for (x0, y0), (x1, y1) in pairwise(roc))
-    assert area == pytest.approx(metrics["test"]["auroc"])
-    assert load_rgb(WORST).width > 6 * 192
-    card = MODEL_CARD.read_text()
-    assert f"| accuracy | {metrics['test']['accuracy']:.4f} | {metrics['validation']['accuracy']:.4f} |" in card
-    assert "2 images to train on and 4 to validate on" in card
-    assert "never to be" in card
+    assert area == pytest.approx(test["auroc"], abs=1e-6)
+
+    bins = read_table(CALIBRATION)
+    assert [row["protocol"] for row in bins] == ["random split"] * 4 + ["left out"] * 4
+    for rows, figures in ((bins[:4], test), (bins[4:], metrics()["left_out"])):
+        filled = [row for row in rows if row["mean_probability"]]
+        assert sum(int(row["images"]) for row in filled) == figures["images"]
+        gaps = (
+            abs(float(row["mean_probability"]) - float(row["share_of_paintings"])) * int(row["images"])
+            for row in filled
+        )
+        assert sum(gaps) / figures["images"] == pytest.approx(figures["calibration_error"], abs=1e-5)
 
 
-def reference_auroc(scores: NDArray[np.float64], targets: NDArray[np.bool_]) -> float:
-    """The chance that a painting scores higher than a photograph, ties counting half."""
-    difference = scores[targets][:, None] - scores[~targets][None]
-    return float(np.mean((difference > 0) + 0.5 * (difference == 0)))
-
-
-def reference_calibration_error(scores: NDArray[np.float64], targets: NDArray[np.bool_], bins: int) -> float:
-    index = np.minimum((scores * bins).astype(int), bins - 1)
-    inside = [index == each for each in range(bins)]
-    return float(sum(abs(targets[mask].sum() - scores[mask].sum()) for mask in inside) / len(scores))
-
-
-@given(answers=st.lists(st.tuples(st.integers(0, 1000), st.booleans()), min_size=2, max_size=60))
-def test_metrics_equal_their_formulas(answers: list[tuple[int, bool]]) -> None:
-    # 1009 is prime, so that no score lies on the border of a bin or on 0.5, where roundings differ
-    scores = np.array([(score + 0.25) / 1009 for score, _ in answers])
-    targets = np.array([painting for _, painting in answers])
-    assume(targets.any() and not targets.all())
-    found = measure(predictions(scores.tolist(), targets.tolist()), bins=10)
-
-    right = (scores > 0.5) == targets
-    assert found["images"] == len(answers)
-    assert found["accuracy"] == pytest.approx(right.mean())
-    assert found["recall_painting"] == pytest.approx(right[targets].mean())
-    assert found["recall_photo"] == pytest.approx(right[~targets].mean())
-    assert found["balanced_accuracy"] == pytest.approx((right[targets].mean() + right[~targets].mean()) / 2)
-    assert found["loss"] == pytest.approx(-np.where(targets, np.log(scores), np.log(1 - scores)).mean())
-    assert found["auroc"] == pytest.approx(reference_auroc(scores, targets), abs=1e-6)
-    assert found["calibration_error"] == pytest.approx(reference_calibration_error(scores, targets, 10), abs=1e-6)
-
-
-def test_certain_and_wrong_has_a_finite_loss() -> None:
-    found = measure(predictions([0.0, 1.0, 1.0], [True, False, True]), bins=2)
-    assert np.isfinite(found["loss"])
-    assert found["accuracy"] == pytest.approx(1 / 3)
-
-
-def test_split_with_one_class_is_one_sentence() -> None:
-    with pytest.raises(UserError, match="without paintings or without photographs"):
-        measure(predictions([0.2, 0.8], [True, True]), bins=2)
-
-
+@pytest.mark.usefixtures("three_sources")
 def test_sources_are_kept_apart() -> None:
-    rows = by_source(predictions([0.9, 0.2, 0.4], [True, True, False], "a") + predictions([0.75], [False], "b"))
-    assert rows == [
-        {"source": "a", "label": "painting", "images": 2, "accuracy": 0.5, "mean_probability": 0.55},
-        {"source": "a", "label": "photo", "images": 1, "accuracy": 1.0, "mean_probability": 0.4},
-        {"source": "b", "label": "photo", "images": 1, "accuracy": 0.0, "mean_probability": 0.75},
+    main([])
+    rows = read_table(PER_SOURCE)
+    groups = [("mixed", "painting"), ("mixed", "photo"), ("mixed", "both"), ("museum", "painting"), ("nature", "photo")]
+    assert [(row["source"], row["label"]) for row in rows] == groups * 2
+    assert [row["images"] for row in rows] == ["2", "2", "4", "2", "2", "4", "4", "8", "4", "4"]
+    assert {(row["protocol"], row["recall"]) for row in rows} == {("random split", "0.5"), ("left out", "0.75")}
+    for row in rows:
+        assert float(row["low"]) <= float(row["recall"]) <= float(row["high"])
+        assert all(bool(row[name]) == (row["label"] == "both") for name in ("auroc", "calibration_error", "loss"))
+
+
+@pytest.mark.usefixtures("three_sources")
+def test_methods_stand_beside_each_other() -> None:
+    probe = [row | {"probability": "0.700000"} if row["method"] == "original" else row for row in read_table(COMPARED)]
+    write_table(COMPARED, probe[0], probe)
+    main([])
+    rows = {row["method"]: row for row in read_table(METHODS)}
+    assert {name: row["title"] for name, row in rows.items()} == TITLES
+    assert [rows["ours"][key] for key in ("random_accuracy", "left_out_mean_balanced_accuracy")] == ["0.5", "0.75"]
+    original = rows["original"]
+    assert [original[f"left_out_{key}"] for key in ("worst_source", "worst_source_name", "auroc")] == [
+        "0.0",
+        "nature",
+        "0.5",
     ]
+    for row in rows.values():
+        for figure in ("random_accuracy", "left_out_mean_balanced_accuracy"):
+            assert float(row[f"{figure}_low"]) <= float(row[figure]) <= float(row[f"{figure}_high"])
+    for name, row in metrics()["methods"].items():
+        assert {key: str(value) for key, value in row.items()} | {"method": name, "title": TITLES[name]} == rows[name]
 
 
-def test_card_warns_of_sample_figures_alone(workspace: Path) -> None:
-    scores = measure(predictions([0.2, 0.8], [False, True]), bins=2)
-    metrics = {"test": scores, "validation": scores}
-    for source, warned in (("sample", True), ("museum", False)):
-        accepted = [{"source": source, "split": split} for split in ("train", "validation", "test")]
-        rows = by_source(predictions([0.2, 0.8], [False, True], source))
-        card = render_model_card(load_params(), metrics, rows, accepted)
-        assert ("never to be" in card) == warned
-        assert "CC BY 4.0" in card
-        assert f"| {source} | photo | 1 | 1.0000 | 0.2000 |" in card
+@pytest.mark.usefixtures("three_sources")
+def test_the_sheet_has_the_worst_images_of_each_source() -> None:
+    main([])
+    rows = read_table(WORST)
+    assert [row["source"] for row in rows] == ["mixed", "mixed", "museum", "museum", "nature", "nature"]
+    assert [row["path"] for row in rows if row["source"] != "nature"] == [
+        "data/images/mixed/painting-3.jpg",
+        "data/images/mixed/photo-3.jpg",
+        "data/images/museum/painting-3.jpg",
+        "data/images/museum/painting-0.jpg",
+    ]
+    sheet = load_rgb(WORST_SHEET)
+    assert sheet.width > 6 * 192
+    assert 3 * 192 < sheet.height < 4 * 192
 
 
-@pytest.mark.usefixtures("workspace")
-def test_card_names_and_warns_of_a_source_without_test_images() -> None:
-    scores = measure(predictions([0.2, 0.8], [False, True]), bins=2)
-    accepted = [{"source": source, "split": "train"} for source in ("sample", "museum")]
-    rows = by_source(predictions([0.2, 0.8], [False, True], "museum"))
-    card = render_model_card(load_params(), {"test": scores, "validation": scores}, rows, accepted)
-    assert "from: museum, sample (" in card
-    assert "never to be" in card
+def test_the_card_with_sources_left_out(three_sources: None) -> None:
+    main([])
+    card = MODEL_CARD.read_text()
+    accuracy = metrics()["random"]["test"]["intervals"]["accuracy"]
+    assert f"| accuracy | 0.500 ({accuracy['low']:.3f} to {accuracy['high']:.3f}) | 1.000 |" in card
+    for expected in (
+        "4 images to train on and 4 to validate on, from: mixed, museum, nature (",
+        "For each of 3 sources in turn",
+        "from 100 draws",
+        "| worst source (mixed) | 0.750 (",
+        "| left out | nature | photo | 4 | 0.750 (",
+        "| Linear probe | 0.500 (",
+        "over 4 bins",
+        "CC BY 4.0",
+    ):
+        assert expected in card
+    assert "None" not in card
+    assert "never to be" not in card
 
 
-def test_image_that_vanished_is_one_sentence(network: VGG16) -> None:
-    gone = Path(read_table(ACCEPTED)[-1]["path"])
+@pytest.mark.parametrize(
+    ("sources", "sentence"),
+    [({"sample": BOTH}, "this run has one."), ({"museum": BOTH[:1], "nature": BOTH[1:]}, "the others alone would not")],
+)
+def test_without_sources_left_out_their_figures_are_absent(
+    workspace: Path, sources: dict[str, Sequence[str]], sentence: str
+) -> None:
+    write_inputs(sources, [])
+    main([])
+    assert metrics()["left_out"] is None
+    assert metrics()["methods"]["ours"]["left_out_mean_balanced_accuracy"] is None
+    assert {row["protocol"] for row in (*read_table(PER_SOURCE), *read_table(CALIBRATION))} == {"random split"}
+    assert read_table(WORST)[0]["source"] == min(sources)
+    card = MODEL_CARD.read_text()
+    assert sentence in card
+    assert "None" not in card
+    assert "worst source" not in card
+    assert ("never to be" in card) == ("sample" in sources)
+
+
+def test_sources_left_out_of_one_class_have_no_figures_that_need_both(workspace: Path) -> None:
+    write_inputs({"mixed": BOTH, "nature": BOTH[1:]}, ["nature"])
+    main([])
+    left_out = metrics()["left_out"]
+    assert [name for name, value in left_out.items() if value is None] == [
+        "mean_balanced_accuracy",
+        "mean_recall_painting",
+        "auroc",
+    ]
+    assert left_out["mean_recall_photo"] == left_out["worst_source"] == 0.75
+    assert "| mean balanced accuracy | \N{EN DASH} |" in MODEL_CARD.read_text()
+
+
+@pytest.mark.usefixtures("three_sources")
+def test_a_second_run_gives_the_same_bytes() -> None:
+    main([])
+    first = {path: path.read_bytes() for path in (METRICS, PER_SOURCE, METHODS, WORST_SHEET, MODEL_CARD)}
+    main([])
+    assert {path: path.read_bytes() for path in first} == first
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+@pytest.mark.usefixtures("three_sources")
+def test_a_split_without_a_class_is_one_sentence(split: str) -> None:
+    rows = [row for row in read_table(ACCEPTED) if (row["split"], row["label"]) != (split, "photo")]
+    write_table(ACCEPTED, rows[0], rows)
+    with pytest.raises(UserError, match=rf"accepted\.csv has no photo in its {split} split; raise crawl\.per_class"):
+        main([])
+
+
+@pytest.mark.usefixtures("three_sources")
+def test_predictions_of_other_images_are_one_sentence() -> None:
+    rows = read_table(ACCEPTED)
+    write_table(ACCEPTED, rows[0], rows[:-1])
+    with pytest.raises(UserError, match=r"finetune\.csv judges an image that it should not: .*; run `dvc repro finet"):
+        main([])
+    FINETUNED.unlink()
+    with pytest.raises(UserError, match=r"^data/predictions/finetune\.csv is missing; `dvc repro` makes it$"):
+        main([])
+
+
+@pytest.mark.usefixtures("three_sources")
+def test_an_image_that_vanished_is_one_sentence() -> None:
+    gone = Path("data/images/museum/painting-3.jpg")
     gone.unlink()
     with pytest.raises(UserError, match=f"{gone} cannot be read"):
         main([])

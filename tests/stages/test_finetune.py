@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import shutil
@@ -10,21 +11,27 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline import vgg
+from pipeline.caching import open_features
 from pipeline.console import UserError
-from pipeline.finetuning import History
+from pipeline.finetuning import PREDICTION_COLUMNS, History
 from pipeline.params import load_params
 from pipeline.stages import finetune
-from pipeline.stages.finetune import BEST, CURVE, FEATURES, INDEX, LAST, METRICS, MODEL, WEIGHTS, main
+from pipeline.stages.finetune import CHECKPOINTS, CURVE, FOLDER, METRICS, MODEL, PREDICTIONS, WEIGHTS, main
 from pipeline.tables import read_table, write_table
-from pipeline.vgg import load_metadata, load_network
+from pipeline.training import predict_logits
+from pipeline.vgg import load_metadata, load_network, load_top
 from pipeline.weights import from_safetensors
-from tests.networks import SMALL, set_params, write_random_weights
+from tests.disks import limited_files
+from tests.networks import SMALL, set_params, write_features, write_images, write_random_weights
 
 ROOT = Path(__file__).parent.parent.parent
+BEST, LAST = CHECKPOINTS / "best.ckpt", CHECKPOINTS / "last.ckpt"
+RUNNING = CHECKPOINTS / "training.csv"
+INDEX = FOLDER / "index.csv"
+SPLITS = {"train": 5, "validation": 2, "test": 1}
 KILLED_IN_EPOCH_2 = """
 import os, signal
 from pipeline import vgg
@@ -40,26 +47,6 @@ main([])
 """
 
 
-def write_features(*, turned_validation: bool = False) -> None:
-    """Ten training images of two views and four to validate on; paintings excite the even channels."""
-    random = np.random.default_rng(0)
-    index: list[dict[str, object]] = []
-    rows: list[NDArray[np.float16]] = []
-    for image in range(14):
-        label = ("painting", "photo")[image % 2]
-        split = "train" if image < 10 else "validation"
-        like_painting = (label == "painting") != (turned_validation and split == "validation")
-        for view in range(2 if split == "train" else 1):
-            features = random.uniform(0, 1, (8, 2, 2))
-            features[int(not like_painting) :: 2] *= 3
-            entry = {"row": len(rows), "path": f"{image}.jpg", "split": split, "label": label, "view": view}
-            index.append(entry | {"crc32": f"{image:08x}"})
-            rows.append(features.astype(np.float16))
-    FEATURES.parent.mkdir(parents=True, exist_ok=True)
-    np.save(FEATURES, np.stack(rows))
-    write_table(INDEX, index[0], index)
-
-
 @pytest.fixture
 def trainable(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(vgg, "CHANNELS", SMALL)
@@ -73,16 +60,32 @@ def trainable(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         }
     )
     write_random_weights(WEIGHTS)
-    write_features()
+    write_features(FOLDER, write_images(Path("accepted.csv"), SPLITS))
     return workspace
 
 
-def curve() -> list[dict[str, str]]:
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in read_table(CURVE)]
+def curve(path: Path = CURVE) -> list[dict[str, str]]:
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in read_table(path)]
 
 
 def results() -> tuple[dict[str, Tensor], list[dict[str, str]]]:
     return from_safetensors(MODEL), curve()
+
+
+def assert_model_says_what_is_predicted(temperature: float) -> None:
+    answers = read_table(PREDICTIONS)
+    assert tuple(answers[0]) == PREDICTION_COLUMNS
+    index = open_features(FOLDER).index
+    judged = [row for row, entry in enumerate(index) if entry["split"] != "train"]
+    assert [a["path"] for a in answers] == [index[row]["path"] for row in judged]
+    assert [a["split"] for a in answers] == [index[row]["split"] for row in judged]
+    network = load_top(WEIGHTS)
+    network.load_state_dict(from_safetensors(MODEL))
+    logits = predict_logits(network, FOLDER / "features.npy", np.array(judged))
+    assert [float(a["probability"]) for a in answers] == pytest.approx(logits.sigmoid().tolist(), abs=1e-5)
+    state = torch.load(BEST, weights_only=True)["state_dict"]
+    expected = state["network.head.weight"] / temperature
+    torch.testing.assert_close(from_safetensors(MODEL)["head.weight"], expected, rtol=1e-3, atol=0)
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -104,17 +107,19 @@ def test_undisturbed_killed_and_forced_runs_agree(trainable: Path, monkeypatch: 
     assert metrics["best_epoch"] == int(best["epoch"])
     assert metrics["validation_loss"] == float(best["validation_loss"])
     assert metrics["epochs"] == 3
+    assert_model_says_what_is_predicted(metrics["temperature"])
     assert load_metadata(MODEL) == {"crop_px": "32", "positive": "painting", "epoch": best["epoch"]}
     assert BEST.exists()
     assert not LAST.exists()
 
     shutil.rmtree("data/models")
+    CURVE.unlink()
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     killed = subprocess.run([sys.executable, "-c", KILLED_IN_EPOCH_2], env=environment, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert LAST.exists()
     assert not MODEL.exists()
-    assert curve() == undisturbed_curve[:1]
+    assert curve(RUNNING) == undisturbed_curve[:1]
 
     epochs: list[int] = []
     started = History.on_train_epoch_start
@@ -138,7 +143,7 @@ def test_undisturbed_killed_and_forced_runs_agree(trainable: Path, monkeypatch: 
 
 
 def test_run_that_stopped_early_does_not_go_on(trainable: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_features(turned_validation=True)
+    write_features(FOLDER, write_images(Path("accepted.csv"), SPLITS), turned="validation")
     set_params({"finetune.max_epochs": 9, "finetune.patience_epochs": 1, "finetune.learning_rate": 1e-3})
 
     def killed(*_: object) -> None:
@@ -148,7 +153,7 @@ def test_run_that_stopped_early_does_not_go_on(trainable: Path, monkeypatch: pyt
         patch.setattr(finetune, "save_tensors", killed)
         with pytest.raises(KeyboardInterrupt):
             main([])
-    stopped = curve()
+    stopped = curve(RUNNING)
     losses = [float(row["validation_loss"]) for row in stopped]
     assert len(stopped) < 9
     assert losses[-1] >= min(losses[:-1])
@@ -177,8 +182,8 @@ def test_loss_that_is_not_a_number_is_one_sentence(trainable: Path) -> None:
 @pytest.mark.parametrize(
     ("split", "label", "message"),
     [
-        ("train", "photo", "only images of class painting in its train split"),
-        ("validation", "painting", "only images of class photo in its validation split"),
+        ("train", "photo", "only images of class painting to train on"),
+        ("validation", "painting", "only images of class photo to validate on"),
     ],
 )
 def test_class_without_images_is_one_sentence(trainable: Path, split: str, label: str, message: str) -> None:
@@ -191,20 +196,35 @@ def test_class_without_images_is_one_sentence(trainable: Path, split: str, label
         main([])
 
 
-def test_features_that_do_not_fit_the_index_are_refused(trainable: Path) -> None:
-    np.save(FEATURES, np.load(FEATURES)[:-1])
-    with pytest.raises(UserError, match="does not hold the 24 rows"):
+def test_damaged_features_are_refused(trainable: Path) -> None:
+    whole = (FOLDER / "features.npy").read_bytes()
+    (FOLDER / "features.npy").write_bytes(whole[:-1])
+    with pytest.raises(UserError, match=r"features\.npy does not hold the 31 rows"):
         main([])
-    FEATURES.write_bytes(FEATURES.read_bytes()[:-1])
-    with pytest.raises(UserError, match="does not hold the 24 rows"):
+    (FOLDER / "features.npy").write_bytes(whole[:-100] + b"\xff" + whole[-99:])
+    with pytest.raises(UserError, match=r"row 29 of data/features/features\.npy is not what was written; delete"):
         main([])
+    assert not CHECKPOINTS.exists()
 
 
-def test_fingerprint_changes_with_parameters_and_features(trainable: Path) -> None:
-    params = load_params()
-    before = finetune.fingerprint(params)
-    assert finetune.fingerprint(load_params()) == before
+def test_full_disk_ends_with_what_can_be_gone_on_from(trainable: Path) -> None:
+    main([])
+    undisturbed, _ = results()
+    shutil.rmtree("data/models")
+    with limited_files(1000), pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
+        main([])
+    assert not MODEL.exists()
+    main([])
+    assert same(results()[0], undisturbed)
+
+
+def test_fingerprint_changes_with_parameters_features_and_weights(trainable: Path) -> None:
+    params, cache = load_params(), open_features(FOLDER)
+    before = finetune.fingerprint(params, cache)
+    assert finetune.fingerprint(load_params(), cache) == before
     set_params({"finetune.weight_decay": 0.02})
-    changed = finetune.fingerprint(load_params())
-    INDEX.write_text(INDEX.read_text().replace("00000003", "00000004"))
-    assert len({before, changed, finetune.fingerprint(params)}) == 3
+    changed = finetune.fingerprint(load_params(), cache)
+    write_features(FOLDER, write_images(Path("accepted.csv"), SPLITS), seed=1)
+    other = finetune.fingerprint(params, open_features(FOLDER))
+    write_random_weights(WEIGHTS, seed=1)
+    assert len({before, changed, other, finetune.fingerprint(params, cache)}) == 4

@@ -1,9 +1,25 @@
+import copy
+
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from pipeline.painting.clip import Frame
-from pipeline.stages.measure import Figures, mean_figures, ratio, sharpness, warping_errors, windows
+from pipeline.painting.frame import Painter
+from pipeline.params import load_params
+from pipeline.stages.measure import (
+    Figures,
+    mean_figures,
+    network_change,
+    ratios,
+    sharpness,
+    warping_errors,
+    windows,
+)
+from pipeline.tensors import to_tensor
+from pipeline.vgg import VGG16
+from tests.conftest import ROOT
 
 
 def textured(seed: int, height: int = 64, width: int = 96) -> Frame:
@@ -52,22 +68,43 @@ def test_blur_is_less_sharp() -> None:
 
 
 def test_means_leave_out_frames_that_lack_a_figure() -> None:
-    frames = [Figures(0.2, 0.4, 1, 2, 3), Figures(0.4, None, 3, 4, 5), Figures(None, None, 5, 6, 7)]
+    frames = [Figures(0.2, 0.4, 1, 2, 3, 1, 2), Figures(0.4, None, 3, 4, 5, 3, 4), Figures(None, None, 5, 6, 7, 5, 6)]
     assert mean_figures(frames) == {
         "warping_error_short": pytest.approx(0.3),
         "warping_error_long": pytest.approx(0.4),
         "sharpness": 3,
         "content_loss": 4,
         "style_loss": 5,
+        "content_loss_plain": 3,
+        "style_loss_plain": 4,
     }
 
 
 def test_figures_that_nothing_has_are_none() -> None:
-    means = mean_figures([Figures(None, None, 1, 2, 3)])
+    means = mean_figures([Figures(None, None, 1, 2, 3, 4, 5)])
     assert means["warping_error_short"] is None
-    assert ratio(means["warping_error_short"], 0.5) is None
-    assert ratio(0.5, 0.0) is None
-    assert ratio(1.0, 4.0) == 0.25
+    figures: dict[str, float | None] = {"a": None, "b": 0.5, "c": 0.5, "d": 1.0, "e": 0.0}
+    compared = ratios(figures, {"a": 0.5, "b": None, "c": 0.0, "d": 4.0, "e": 2.0})
+    assert compared == {"a": None, "b": None, "c": None, "d": 0.25, "e": 0}
+
+
+def test_the_change_of_a_network_is_that_of_its_block_5(network: VGG16) -> None:
+    """Where conv5_1 is scaled by s, relu5_1 is too, its Gram matrix by s^2, and relu5_2 by s if it has no bias."""
+    scale = 1.2
+    plain = network.requires_grad_(False)
+    plain.get_parameter("conv5_2.bias").zero_()
+    fine_tuned = copy.deepcopy(plain)
+    for name in ("conv5_1.weight", "conv5_1.bias"):
+        fine_tuned.get_parameter(name).mul_(scale)
+    settings = load_params(ROOT / "params.yaml").stylize
+    tuned_painter, plain_painter = (
+        Painter(each, to_tensor(textured(1)), settings, height_px=64, width_px=96, device=torch.device("cpu"))
+        for each in (fine_tuned, plain)
+    )
+    assert network_change(tuned_painter, plain_painter, to_tensor(textured(0))) == {
+        "style_relu5_1": pytest.approx(scale**2 - 1, rel=1e-4),
+        "content_relu5_2": pytest.approx(scale - 1, rel=1e-4),
+    }
 
 
 @pytest.mark.parametrize(("count", "length"), [(5, 3), (3, 3), (2, 3), (1, 2), (0, 2)])

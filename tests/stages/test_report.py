@@ -13,7 +13,7 @@ import yaml
 from pipeline.console import UserError
 from pipeline.encoding import write_video
 from pipeline.stages import report
-from pipeline.stages.report import MANIFEST, REPORT, main
+from pipeline.stages.report import FIGURES, KINDS, MANIFEST, REPORT, compare, main
 from pipeline.tables import read_table, write_table
 from pipeline.video import probe
 from scrapers.items import Work, write_manifest
@@ -24,7 +24,11 @@ JOB = "street-expressionist"
 PAGE, SUMMARY = REPORT / "index.html", REPORT / "report.md"
 TEMPORAL = Path("data/plots/temporal.csv")
 COST = {"frames": FRAMES, "iterations": 1234, "seconds": 60.0}
-SCORES = {"images": 2, "accuracy": 0.5, "balanced_accuracy": 0.5, "auroc": 1.0, "loss": 0.7}
+SCORES = {"accuracy": 0.5, "balanced_accuracy": 0.5, "auroc": 1.0, "loss": 0.7}
+TEST = {"images": 2, **SCORES, "intervals": {name: {"low": 0.25, "high": 0.8754} for name in SCORES}}
+UNSEEN = {"mean_balanced_accuracy": 0.875, "worst_source": 0.125, "loss": 0.9}
+LEFT_OUT: dict[str, Any] = {"images": 20, "sources": 2, **UNSEEN, "auroc": None, "worst_source_name": "museum"}
+LEFT_OUT["intervals"] = {name: {"low": 0.0625, "high": 0.9375} for name in UNSEEN}
 
 
 class Elements(HTMLParser):
@@ -78,24 +82,13 @@ def write_classifier(works: list[Work]) -> None:
     write_manifest(works, MANIFEST)
     rows = [asdict(each) | {"path": f"data/images/{each.source}/{each.label}/{each.id}.jpg"} for each in works]
     write_table(Path("data/prepare/accepted.csv"), rows[0], rows)
-    write_table(
-        Path("data/evaluate/predictions.csv"),
-        ("path", "source", "label", "split", "probability"),
-        (
-            {"path": row["path"], "source": row["source"], "label": row["label"], "split": split, "probability": 0.125}
-            for row in rows
-            for split in ("test", "validation")
-        ),
-    )
-    per_source = {"source": "sample", "label": "painting", "images": 1, "accuracy": 0.625, "mean_probability": 0.125}
-    write_table(Path("data/evaluate/per_source.csv"), per_source, [per_source])
+    worst = [{name: row[name] for name in ("path", "source", "label")} | {"probability": 0.125} for row in rows]
+    write_table(Path("data/evaluate/worst.csv"), worst[0], worst)
+    write_scores({})
     answers = [{"actual": each.label, "predicted": "photo"} for each in works]
     write_table(Path("data/plots/confusion.csv"), answers[0], answers)
     epoch = {"epoch": 1.0, "train_loss": 0.7, "validation_loss": 0.6, "validation_accuracy": 0.8, "seconds": 3.0}
     write_table(Path("data/plots/training.csv"), epoch, [epoch, epoch | {"epoch": 2.0}])
-    bins = {"lower": 0.0, "upper": 0.5, "images": 2, "mean_probability": 0.125, "share_of_paintings": 0.5}
-    empty = {"lower": 0.5, "upper": 1.0, "images": 0, "mean_probability": "", "share_of_paintings": ""}
-    write_table(Path("data/plots/calibration.csv"), bins, [bins, empty])
     write_json(
         "data/metrics/fetch.json", {"wanted": 4321, "have": {}, "failed": 1, "failed_by_reason": {"http-404": 1}}
     )
@@ -105,34 +98,63 @@ def write_classifier(works: list[Work]) -> None:
     write_json("data/metrics/prepare.json", prepare)
     best = {"best_epoch": 2.0, "epochs": 2, "validation_loss": 0.6, "validation_accuracy": 0.8, "seconds": 6.0}
     write_json("data/metrics/finetune.json", best)
-    write_json("data/metrics/classifier.json", {"test": SCORES, "validation": SCORES})
     Path("data/sheets").mkdir(exist_ok=True)
     for name in ("painting", "photo", "worst"):
         scene().save(f"data/sheets/{name}.jpg")
 
 
+def write_scores(left_out: dict[str, Any]) -> None:
+    """What ``evaluate`` writes of its figures; those of sources left out are empty where there are none."""
+    metrics = {"random": {"test": TEST, "validation": SCORES}, "left_out": left_out or None}
+    write_json("data/metrics/classifier.json", metrics)
+    worst = {"worst_source": 0.125, "worst_source_name": "museum", "auroc": None, "calibration_error": 0.0625}
+    row = {"method": "ours", "title": "Ours", "random_accuracy": 0.5, "random_accuracy_low": 0.25}
+    row |= {"random_accuracy_high": 0.875, "random_balanced_accuracy": 0.5, "random_auroc": 1.0}
+    row |= {"random_calibration_error": 0.1, "left_out_mean_balanced_accuracy": 0.875}
+    row |= {"left_out_mean_balanced_accuracy_low": 0.75, "left_out_mean_balanced_accuracy_high": 1.0}
+    row |= {f"left_out_{name}": value for name, value in worst.items()}
+    write_table(
+        Path("data/evaluate/methods.csv"), row, [{k: row[k] if left_out or k[:4] != "left" else "" for k in row}]
+    )
+    recall = {"protocol": "random split", "source": "sample", "label": "painting", "images": 1, "recall": 0.625}
+    recall |= {"low": 0.5, "high": 0.75, "auroc": "", "calibration_error": "", "loss": ""}
+    both = recall | {"label": "both", "images": 2, "auroc": 0.75, "calibration_error": 0.25, "loss": 0.125}
+    write_table(Path("data/evaluate/per_source.csv"), recall, [recall, both])
+    bins = {"protocol": "random split", "lower": 0.0, "upper": 0.5, "images": 2}
+    bins |= {"mean_probability": 0.125, "share_of_paintings": 0.5}
+    empty = bins | {"lower": 0.5, "upper": 1.0, "images": 0, "mean_probability": "", "share_of_paintings": ""}
+    unseen = [bins | {"protocol": "left out"}] if left_out else []
+    write_table(Path("data/plots/calibration.csv"), bins, [bins, empty, *unseen])
+
+
 def write_jobs(*names: str) -> None:
     """What ``clips`` to ``measure`` write, for jobs on one clip and style."""
-    video: dict[str, object] = {}
+    video: dict[str, dict[str, dict[str, float]]] = {}
     rows = []
     frames = [noise(32, 48, 3, seed=index) for index in range(FRAMES)]
     write_video(Path("data/clips/street.mp4"), frames, Fraction(25), crf=20)
     Path("data/styles").mkdir(parents=True, exist_ok=True)
     scene().save("data/styles/expressionist.png")
     for number, name in enumerate(names):
-        figures = dict.fromkeys(("warping_error_long", "sharpness", "content_loss", "style_loss"), 2.0)
+        figures = dict.fromkeys(FIGURES, 2.0)
         baseline = figures | {"warping_error_short": 0.008}
         stylized = figures | {"warping_error_short": 0.002 * (1 + number)}
-        ratio = {key: stylized[key] / baseline[key] for key in baseline}
-        video[name] = {"stylized": stylized, "baseline": baseline, "ratio": ratio}
-        for kind in ("stylized", "baseline"):
+        plain = stylized | {"sharpness": 1.6, "style_loss": 2.5, "content_loss_plain": 1.0}
+        video[name] = {"stylized": stylized, "baseline": baseline, "plain": plain}
+        for key, reference in (("ratio", baseline), ("ratio_to_plain", plain)):
+            video[name][key] = {figure: stylized[figure] / reference[figure] for figure in FIGURES}
+        video[name]["network_change"] = {"style_relu5_1": 0.0625, "content_relu5_2": 0.125}
+        for kind in KINDS:
             path = Path(f"data/{kind}/{name}.mp4")
             path.parent.mkdir(exist_ok=True)
             shutil.copy("data/clips/street.mp4", path)
             write_json(f"data/metrics/{kind}/{name}.json", COST)
-        rows += [{"job": name, "frame": i, "stylized": 0.001 * i, "baseline": 0.002 * i} for i in range(FRAMES - 1)]
+        rows += [
+            {"job": name, "frame": i, "stylized": 0.001 * i, "baseline": 0.002 * i, "plain": 0.003 * i}
+            for i in range(FRAMES - 1)
+        ]
     write_json("data/metrics/video.json", video)
-    write_table(TEMPORAL, ("job", "frame", "stylized", "baseline"), rows)
+    write_table(TEMPORAL, ("job", "frame", *KINDS), rows)
 
 
 def set_jobs(*names: str) -> None:
@@ -163,14 +185,25 @@ def test_the_page_shows_what_was_measured() -> None:
         "This is the sample run.",
         "Good is a ratio of at most a third. ✓ 0.250 0.00200 0.00800",
         "painted 12 1,234 60.0 s 5.0 s",
+        "plain 12 1,234 60.0 s 5.0 s",
+        "Flicker painted baseline plain",
+        "More than 5% apart, in favour of the fine-tuned network: sharpness +25.0%, style loss -20.0%; "
+        "in favour of plain VGG16: content loss by plain VGG16 +100.0%.",
+        "was changed by 6.2% (style at relu5_1), 12.5% (content at relu5_2).",
+        "Content loss by plain VGG16 2.00 2.00 1.00",
         "sample painting 71 72 73 216",
         "sample CC0-1.0 2 1",
         "fetch http-404 1",
         "prepare truncated 3",
         "best of 2 epochs was number 2",
         "is a painting 0 1 is a photo 0 1",
-        "sample painting 1 62.5% 0.125",
-        "1 of 2 were judged wrong",
+        "this run has one. In brackets",
+        "Ours 0.500 (0.250 to 0.875) 0.500 1.000 0.100",
+        "0.5 is chance. 1.000 (0.250 to 0.875) 1.000",
+        "random split sample painting 1 0.625 (0.500 to 0.750) \N{EN DASH} \N{EN DASH} \N{EN DASH}",
+        "random split sample both 2 0.625 (0.500 to 0.750) 0.750 0.250 0.125",
+        "Of each source in the test split",
+        "1 of these were judged wrong",
         "Title of p1 A. Painter sample painting 12.5%",
     ):
         assert expected in page.text
@@ -181,9 +214,52 @@ def test_the_page_shows_what_was_measured() -> None:
         "media/clips-street.mp4",
         f"media/stylized-{JOB}.mp4",
         f"media/baseline-{JOB}.mp4",
+        f"media/plain-{JOB}.mp4",
     ]
     (job,) = page.named("article")
     assert (job["data-frame-rate"], job["data-frames"]) == ("25.000000", "12")
+
+
+@pytest.mark.parametrize(
+    ("ratios", "sentence"),
+    [
+        ({}, "No figure differs by more than 5%."),
+        ({"style_loss": 1.049, "sharpness": 0.951, "content_loss": None}, "No figure differs by more than 5%."),
+        (
+            {"warping_error_short": 0.9, "sharpness": 0.9, "style_loss_plain": 1.0501},
+            "More than 5% apart, in favour of the fine-tuned network: short-term warping error -10.0%; "
+            "in favour of plain VGG16: sharpness -10.0%, style loss by plain VGG16 +5.0%.",
+        ),
+        ({"content_loss": 0.0}, "More than 5% apart, in favour of the fine-tuned network: content loss -100.0%."),
+    ],
+)
+def test_less_of_all_but_sharpness_is_better(ratios: dict[str, float | None], sentence: str) -> None:
+    assert compare(dict.fromkeys(FIGURES, 1.0) | ratios) == sentence
+
+
+@pytest.mark.usefixtures("inputs")
+def test_sources_left_out_stand_beside_the_random_split() -> None:
+    main([])
+    assert "left out" not in Elements().text
+    write_scores(LEFT_OUT)
+    main([])
+    page = Elements()
+    for expected in (
+        "right on 2 test images of the sample museum; 87.5% on sources never seen",
+        "for each of 2 sources in turn a model was trained on all the others",
+        "Ours 0.500 (0.250 to 0.875) 0.500 1.000 0.100 0.875 (0.750 to 1.000) 0.125 museum \N{EN DASH} 0.062",
+        "0.500 (0.250 to 0.875) \N{EN DASH} 0.500 balanced accuracy",
+        "The same with both classes counted alike. 0.500 (0.250 to 0.875) 0.875 (0.062 to 0.938) 0.500",
+        "0.5 is chance. 1.000 (0.250 to 0.875) \N{EN DASH} 1.000",
+        "of a source: museum. \N{EN DASH} 0.125 (0.062 to 0.938) \N{EN DASH}",
+        "random split ideal left out",
+        "Of each source that was left out",
+    ):
+        assert expected in page.text
+    assert "None" not in PAGE.read_text() + SUMMARY.read_text()
+    assert "| Ours | 0.500 (0.250 to 0.875) | 0.500 | 1.000 | 0.100 | 0.875 (0.750 to 1.000) | 0.125 museum |" in (
+        SUMMARY.read_text()
+    )
 
 
 @pytest.mark.usefixtures("inputs")
@@ -229,7 +305,7 @@ def test_two_jobs_have_a_player_each() -> None:
     assert [video["src"] for video in page.named("video")] == [
         f"media/{name}.mp4"
         for job in ("first", "second")
-        for name in ("clips-street", f"stylized-{job}", f"baseline-{job}")
+        for name in ("clips-street", *(f"{kind}-{job}" for kind in KINDS))
     ]
     assert "Flicker left 25.0% to 50.0%" in page.text
     assert "Time to paint a frame 5.0 s 24 frames in 2.0 min" in page.text
@@ -277,7 +353,7 @@ def test_a_second_run_gives_the_same_bytes() -> None:
     first = outputs()
     main([])
     assert outputs() == first
-    assert len(first) == 9
+    assert len(first) == 12
 
 
 @pytest.mark.parametrize(
@@ -285,14 +361,17 @@ def test_a_second_run_gives_the_same_bytes() -> None:
     [
         "data/index/manifest.jsonl",
         "data/prepare/accepted.csv",
-        "data/evaluate/predictions.csv",
+        "data/evaluate/worst.csv",
+        "data/evaluate/methods.csv",
         "data/metrics/fetch.json",
         "data/metrics/video.json",
         f"data/metrics/baseline/{JOB}.json",
+        f"data/metrics/plain/{JOB}.json",
         "data/plots/training.csv",
         "data/plots/temporal.csv",
         "data/clips/street.mp4",
         f"data/stylized/{JOB}.mp4",
+        f"data/plain/{JOB}.mp4",
         "data/styles/expressionist.png",
     ],
 )
@@ -328,8 +407,11 @@ def test_mistakes_are_told_in_one_sentence() -> None:
         ("data/metrics/fetch.json", "wanted"),
         ("data/metrics/prepare.json", "gray_share"),
         ("data/metrics/finetune.json", "seconds"),
-        ("data/metrics/classifier.json", "test"),
+        ("data/metrics/classifier.json", "random"),
+        ("data/metrics/classifier.json", "left_out"),
         ("data/metrics/video.json", "ratio"),
+        ("data/metrics/video.json", "plain"),
+        ("data/metrics/video.json", "ratio_to_plain"),
         (f"data/metrics/stylized/{JOB}.json", "seconds"),
     ],
 )
@@ -346,7 +428,8 @@ def test_a_figure_that_a_file_lacks_is_named(path: str, key: str) -> None:
 @pytest.mark.usefixtures("inputs")
 def test_what_could_not_be_measured_is_a_dash_and_a_gap() -> None:
     video = json.loads(Path("data/metrics/video.json").read_text())
-    video[JOB]["ratio"] = dict.fromkeys(video[JOB]["ratio"])
+    for key in ("ratio", "ratio_to_plain"):
+        video[JOB][key] = dict.fromkeys(video[JOB][key])
     video[JOB]["stylized"] |= {"warping_error_long": None, "style_loss": None}
     write_json("data/metrics/video.json", video)
     rows = [row | {"stylized": ""} if row["frame"] in "34" else row for row in read_table(TEMPORAL)]
@@ -355,6 +438,7 @@ def test_what_could_not_be_measured_is_a_dash_and_a_gap() -> None:
     page = Elements()
     assert "Flicker left \N{EN DASH} of what" in page.text
     assert "of at most a third. \N{EN DASH} 0.00200 0.00800" in page.text
+    assert "No figure differs by more than 5%." in page.text
     assert "None" not in PAGE.read_text() + SUMMARY.read_text()
     pieces = [str(line["points"]).split() for line in page.named("polyline") if line["class"] == "line-1"]
     assert [len(piece) for piece in pieces[:2]] == [3, FRAMES - 1 - 3 - 2]
@@ -362,7 +446,7 @@ def test_what_could_not_be_measured_is_a_dash_and_a_gap() -> None:
 
 @pytest.mark.usefixtures("inputs")
 def test_a_video_of_which_no_frame_could_be_measured_is_shown() -> None:
-    rows = [row | {"stylized": "", "baseline": ""} for row in read_table(TEMPORAL)]
+    rows = [row | dict.fromkeys(KINDS, "") for row in read_table(TEMPORAL)]
     write_table(TEMPORAL, rows[0], rows)
     main([])
     assert len(Elements().named("svg")) == 4
