@@ -11,13 +11,8 @@ import argparse
 import hashlib
 import io
 import logging
-import multiprocessing
-import os
-import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -31,6 +26,7 @@ from pipeline.manifest import load_manifest
 from pipeline.params import Prepare, load_params
 from pipeline.splits import SPLITS, Picture, Split, alike, assign_splits, find_duplicates, merge_groups
 from pipeline.tables import write_table
+from pipeline.workers import in_processes
 from scrapers.items import LABELS, Work
 
 MANIFEST = Path("data/index/manifest.jsonl")
@@ -101,31 +97,17 @@ def decode(works: Sequence[Work], params: Prepare) -> Iterator[Picture | Rejecti
     """Decode the images of ``works`` in parallel, in order. Only small records come back: pixels go to files."""
     for folder in {IMAGES / work.source / work.label for work in works}:
         folder.mkdir(parents=True, exist_ok=True)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(SLOW_IMPORTS)
-    with (
-        ProcessPoolExecutor(mp_context=context, initializer=_end_with_parent) as pool,
-        progress(total=len(works), unit="image", description="prepare") as bar,
-    ):
-        try:
-            for outcome in pool.map(partial(decode_one, params=params), works, chunksize=8):
-                bar.update()
-                yield outcome
-        except BrokenProcessPool:
-            raise UserError(
-                "a decoding process was killed, most likely for want of memory; lower prepare.max_megapixels"
-            ) from None
-
-
-def _end_with_parent() -> None:
-    """Start a watch over the parent: the workers of a killed stage would wait for work forever."""
-
-    def watch() -> None:
-        if parent := multiprocessing.parent_process():
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    outcomes = in_processes(
+        partial(decode_one, params=params),
+        works,
+        at_a_time=8,
+        preload=SLOW_IMPORTS,
+        advice="lower prepare.max_megapixels",
+    )
+    with progress(total=len(works), unit="image", description="prepare") as bar:
+        for outcome in outcomes:
+            bar.update()
+            yield outcome
 
 
 def decode_one(work: Work, params: Prepare) -> Picture | Rejection:

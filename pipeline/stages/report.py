@@ -38,7 +38,7 @@ PER_SOURCE = Path("data/evaluate/per_source.csv")
 WORST = Path("data/evaluate/worst.csv")
 METRICS = Path("data/metrics")
 PLOTS = Path("data/plots")
-SHEETS = {name: Path(f"data/sheets/{name}.jpg") for name in (*LABELS, "worst")}
+SHEETS = {name: Path(f"data/sheets/{name}.jpg") for name in (*LABELS, "imitations", "worst")}
 KINDS = ("stylized", "baseline", "plain")
 FIGURES = {
     "warping_error_short": "Short-term warping error",

@@ -161,7 +161,7 @@ def test_killed_run_goes_on_where_it_was(workspace: Path) -> None:
             time.sleep(0.01)
             assert process.poll() is None
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
     assert not TABLE.exists()
     main([])
     assert files() == undisturbed
