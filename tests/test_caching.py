@@ -219,6 +219,15 @@ def test_cache_of_anything_else_is_begun_anew(network: VGG16, rows: list[Row], c
     recomputed(14)
 
 
+def test_folder_may_be_a_link_to_a_larger_disk(network: VGG16, rows: list[Row], tmp_path: Path) -> None:
+    (tmp_path / "large").mkdir()
+    FOLDER.symlink_to(tmp_path / "large")
+    cache(network, rows)
+    cache(network, rows, seed=2)
+    assert FOLDER.is_symlink()
+    assert sorted(files()) == FINISHED
+
+
 def test_other_code_computes_anew(
     network: VGG16, rows: list[Row], computed: list[Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,8 +18,10 @@ from tests.stages.test_measure import shifted, textured
 
 
 @pytest.fixture
-def project(workspace: Path, network: VGG16) -> Path:
-    """A project with weights, but no fine-tuned model; a photograph, a style and a clip."""
+def project(workspace: Path, network: VGG16, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with weights, and no model but the installed one; a photograph, a style and a clip."""
+    monkeypatch.setattr(cli, "PRETRAINED", workspace / "installed.safetensors")
+    save_model(cli.PRETRAINED, network)
     write_random_weights(cli.WEIGHTS)
     Image.fromarray(textured(0)).save("photo.jpg")
     Image.fromarray(textured(1)).save("style.png")
@@ -38,15 +40,14 @@ def paint(*arguments: str) -> Result:
     return CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
 
 
-def finetuned(network: VGG16) -> None:
-    save_tensors(cli.MODEL, network.trainable(), {"crop_px": "64"})
+def save_model(path: Path, network: VGG16) -> None:
+    """In half precision, as the installed one is."""
+    save_tensors(path, {name: values.half() for name, values in network.trainable().items()}, {"crop_px": "64"})
 
 
-def test_an_image_is_painted_with_plain_vgg16_and_that_is_said(project: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
+def test_an_image_is_painted_with_the_installed_model(project: Path) -> None:
     arguments = "image photo.jpg --style style.png --output out.png --width 80 --iterations 4".split()
     assert paint(*arguments).exit_code == 0
-    assert "plain VGG16" in caplog.text
     painted = Image.open("out.png")
     assert painted.size == (80, 53)
     assert np.abs(np.asarray(painted, float) - np.asarray(Image.open("photo.jpg").resize((80, 53)), float)).mean() > 1
@@ -79,7 +80,7 @@ def test_without_the_temporal_constraint_the_video_differs(project: Path) -> Non
         ("video photo.jpg --style style.png --output out.mp4", r"photo\.jpg"),
         ("video clip.mp4 --style style.png --output out.mp4 --frames 5:2", "frames '5:2'"),
         ("video clip.mp4 --style style.png --output out.mp4 --frames 50:60", r"clip\.mp4 has 5 frames"),
-        ("classify photo.jpg", "train it with `dvc repro finetune`"),
+        ("classify none.jpg", r"none\.jpg does not exist"),
     ],
 )
 def test_mistakes_are_named(project: Path, arguments: str, message: str) -> None:
@@ -87,8 +88,7 @@ def test_mistakes_are_named(project: Path, arguments: str, message: str) -> None
         paint(*arguments.split())
 
 
-def test_pictures_are_classified(project: Path, network: VGG16) -> None:
-    finetuned(network)
+def test_pictures_are_classified(project: Path) -> None:
     folder = Path("folder")
     folder.mkdir()
     Image.fromarray(textured(2)).save(folder / "a.png")
@@ -101,8 +101,16 @@ def test_pictures_are_classified(project: Path, network: VGG16) -> None:
         assert 0.5 <= answer["probability"] <= 1
 
 
-def test_one_broken_picture_does_not_stop_the_others(project: Path, network: VGG16) -> None:
-    finetuned(network)
+def test_model_of_the_project_comes_before_the_installed_one(project: Path, network: VGG16) -> None:
+    for bias, label in ((-99.0, "photo"), (99.0, "painting")):
+        network.head.bias.data.fill_(bias)
+        save_model(cli.MODEL if label == "painting" else cli.PRETRAINED, network)
+        answer = json.loads(paint("classify", "--json", "photo.jpg").stdout)
+        assert answer["label"] == label
+        assert answer["probability"] > 0.9
+
+
+def test_one_broken_picture_does_not_stop_the_others(project: Path) -> None:
     Path("broken.jpg").write_bytes(b"<html>")
     runner = CliRunner()
     result = runner.invoke(cli.app, ["classify", "broken.jpg", "photo.jpg"])
@@ -111,14 +119,11 @@ def test_one_broken_picture_does_not_stop_the_others(project: Path, network: VGG
     assert "photo.jpg" in result.stdout
 
 
-def test_check_tells_what_is_missing_and_what_to_do(
-    project: Path, network: VGG16, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_check_tells_what_is_missing_and_what_to_do(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.check.INDEX_COMMAND", ("false",))
     checks = {check.name: check for check in check_machine(cli._find_weights(), cli._model())}
     assert checks["weights"].state == "ok"
-    assert checks["model"].state == "limited"
-    assert "dvc repro finetune" in checks["model"].finding
+    assert (checks["model"].state, checks["model"].finding) == ("ok", str(cli.PRETRAINED))
     assert checks["codecs"].state == "ok"
     assert checks["network"].state == "limited"
     cli.MODEL.parent.mkdir(parents=True)
