@@ -12,6 +12,7 @@ Weights are those of the project if they are there, else random ones, which cost
 """
 
 import argparse
+import logging
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -90,9 +91,10 @@ def main() -> None:
     arguments = parser.parse_args()
     features = replace(params.features, crop_px=arguments.crop)
     settings = replace(params.finetune, max_epochs=EPOCHS, batch_size=arguments.batch)
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     device = pick_device()
     network = make_network().to(device).cast_trunk(network_dtype(device))
-    top = VGG16(first_block=5).to(device, memory_format=torch.channels_last)
+    top = VGG16(first_block=5).to(memory_format=torch.channels_last)
     top.load_state_dict(network.trainable())
     with tempfile.TemporaryDirectory() as name:
         rows = make_images(Path(name), arguments.images, features.views)
