@@ -49,7 +49,8 @@ def problem(count: int, size: int) -> tuple[Numbers, Numbers, Numbers]:
 @pytest.mark.parametrize("l2", [1e-3, 1.0])
 def test_probe_is_the_penalised_logistic_regression(l2: float) -> None:
     features, targets, weights = problem(400, 30)
-    weight, bias = fit_probe(*(torch.from_numpy(each).float() for each in (features, targets, weights)), l2)
+    x, y, w = (torch.from_numpy(each).float() for each in (features, targets, weights))
+    weight, bias = fit_probe(x, y, w, l2)
     assert (weight.shape, bias.shape) == ((30,), (1,))
     logits = features @ weight.double().numpy() + bias.double().numpy()
     expected = best_logits(features, targets, weights, l2)

@@ -1,6 +1,5 @@
 import multiprocessing
 import os
-import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,8 @@ from pipeline.predictions import read_compared
 from pipeline.stages import compare
 from pipeline.stages.compare import FOLDER, PREDICTIONS, WEIGHTS, WORK, Fold, find_folds, main
 from pipeline.tables import read_table
+from pipeline.training import Task, finetune
+from pipeline.vgg import VGG16
 from tests.disks import limited_files
 from tests.networks import SMALL, set_params, write_features, write_images, write_random_weights
 
@@ -115,24 +116,22 @@ def test_empty_class_is_one_sentence(images: list[dict[str, str]], trained: list
     assert not trained
 
 
-def test_sigkill_costs_the_training_that_was_under_way(images: list[dict[str, str]], trained: list[str]) -> None:
+def test_sigkill_costs_the_training_that_was_under_way(
+    images: list[dict[str, str]], trained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     main([])
     undisturbed, order = PREDICTIONS.read_text(), list(trained)
     PREDICTIONS.unlink()
 
-    def killed() -> None:
-        finetune = compare.finetune
+    def die(network: VGG16, task: Task, *rest: Any) -> Any:
+        if task.description == "without louvre":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return finetune(network, task, *rest)
 
-        def die(network: Any, task: Any, pooled: Any, settings: Any) -> Any:
-            if task.description == "without louvre":
-                os.kill(os.getpid(), signal.SIGKILL)
-            return finetune(network, task, pooled, settings)
-
-        compare.finetune = die  # type: ignore[assignment]
-        main([])
-
-    process = multiprocessing.get_context("fork").Process(target=killed)
-    process.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(compare, "finetune", die)
+        process = multiprocessing.get_context("fork").Process(target=main, args=([],))
+        process.start()
     process.join(60)
     assert process.exitcode == -signal.SIGKILL
     assert not PREDICTIONS.exists()
@@ -168,7 +167,6 @@ def test_other_parameters_train_anew_and_old_trainings_go(
 
 
 def test_full_disk_leaves_no_part_that_is_half_written(images: list[dict[str, str]], trained: list[str]) -> None:
-    shutil.rmtree(WORK, ignore_errors=True)
     with limited_files(200), pytest.raises(OSError, match="File too large"):
         main([])
     assert not list(WORK.rglob("*.csv"))

@@ -1,10 +1,9 @@
 import errno
 import json
+import multiprocessing
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -27,24 +26,10 @@ from pipeline.weights import from_safetensors
 from tests.disks import limited_files
 from tests.networks import SMALL, set_params, write_features, write_images, write_random_weights
 
-ROOT = Path(__file__).parent.parent.parent
 BEST, LAST = CHECKPOINTS / "best.ckpt", CHECKPOINTS / "last.ckpt"
 RUNNING = CHECKPOINTS / "training.csv"
 INDEX = FOLDER / "index.csv"
 SPLITS = {"train": 5, "validation": 2, "test": 1}
-KILLED_IN_EPOCH_2 = """
-import os, signal
-from pipeline import vgg
-from pipeline.finetuning import History
-from pipeline.stages.finetune import main
-from tests.networks import SMALL
-def die(self, trainer, *_):
-    if trainer.current_epoch == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-History.on_train_batch_end = die
-vgg.CHANNELS = SMALL
-main([])
-"""
 
 
 @pytest.fixture
@@ -114,9 +99,17 @@ def test_undisturbed_killed_and_forced_runs_agree(trainable: Path, monkeypatch: 
 
     shutil.rmtree("data/models")
     CURVE.unlink()
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    killed = subprocess.run([sys.executable, "-c", KILLED_IN_EPOCH_2], env=environment, check=False)
-    assert killed.returncode == -signal.SIGKILL
+
+    def die(self: History, trainer: pl.Trainer, *_: object) -> None:
+        if trainer.current_epoch == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(History, "on_train_batch_end", die)
+        killed = multiprocessing.get_context("fork").Process(target=main, args=([],))
+        killed.start()
+    killed.join(60)
+    assert killed.exitcode == -signal.SIGKILL
     assert LAST.exists()
     assert not MODEL.exists()
     assert curve(RUNNING) == undisturbed_curve[:1]
