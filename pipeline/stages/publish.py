@@ -43,8 +43,8 @@ DATA = "## Training data"
 NOTE = """
 > **The file beside this card** was trained in the same way on all images of this run, those of the test split
 > included, for as many epochs as were best there ({epochs}). The figures below are of the models of the run, none of
-> which had seen the images that it judges. Its logits are divided by {temperature:.2f}, which was fitted on sources left out: its probabilities are
-> meant for pictures from anywhere, and are too modest for pictures of these sources.
+> which had seen the images that it judges. Its logits are divided by {temperature:.2f}, which was fitted on sources
+> left out: its probabilities are meant for pictures from anywhere, and are too modest for pictures of these sources.
 """
 
 log = logging.getLogger(__name__)
