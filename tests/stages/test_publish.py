@@ -83,7 +83,7 @@ def test_model_is_trained_on_everything_and_calibrated_for_anywhere(
     assert not WORK.exists()
 
     card = (pretrained / "model_card.md").read_text()
-    assert card.index("for 2 epochs") < card.index("divided by 3.00") < card.index("A network.")
+    assert card.index("(2)") < card.index("divided by 3.00") < card.index("A network.")
     assert card.index("## Training data") < card.index("pictures of the Prado") < card.index("Pictures.")
 
 
