@@ -11,7 +11,7 @@ from typing import Self
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from pipeline.console import UserError
@@ -125,10 +125,9 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write a safetensors file, whole or not at all."""
-    with replacing(path) as temporary:
-        save_file(
-            {name: t.detach().to("cpu").contiguous() for name, t in tensors.items()}, temporary, metadata=dict(metadata)
-        )
+    data = save({name: t.detach().to("cpu").contiguous() for name, t in tensors.items()}, dict(metadata))
+    with replacing(path) as temporary:  # not by save_file, for which a full disk is no OSError
+        temporary.write_bytes(data)
 
 
 def load_network(weights: Path, model: Path | None = None, *, dropout: float = 0.0) -> VGG16:
