@@ -5,11 +5,12 @@ accuracy on sources that were not trained on (Kumar et al. 2022, "Fine-Tuning ca
 Underperform Out-of-Distribution").
 """
 
+import hashlib
 import logging
 import shutil
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
+from pipeline.caching import Cache
 from pipeline.console import UserError, progress
 from pipeline.device import network_dtype, pick_device
 from pipeline.finetuning import (
@@ -36,10 +38,11 @@ from pipeline.finetuning import (
 )
 from pipeline.params import Finetune
 from pipeline.probe import fit_probe, fit_temperature
-from pipeline.vgg import VGG16
+from pipeline.vgg import VGG16, tensors_sha256
 
 BATCH = 64
 """Rows at a time where nothing is trained."""
+CODE = [Path(__file__).with_name(f"{name}.py") for name in ("finetuning", "probe", "training", "vgg")]
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +77,14 @@ class Task:
     def curve(self) -> Path:
         """Loss and accuracy of every epoch."""
         return self.folder / "training.csv"
+
+
+def fingerprint(cache: Cache, network: VGG16, *settings: object, code: Sequence[Path] = ()) -> str:
+    """Hash of all that decides a training: features, where ``network`` starts, settings, this code and ``code``."""
+    digest = hashlib.sha256(f"{settings} {cache.fingerprint} {tensors_sha256(network.state_dict())}".encode())
+    for path in (*CODE, *code):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def finetune(network: VGG16, task: Task, pooled: Tensor, settings: Finetune) -> list[dict[str, float]]:

@@ -9,7 +9,6 @@ in ``data/work/compare``, so a run that was killed repeats only the one that it 
 """
 
 import argparse
-import hashlib
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,8 +30,8 @@ from pipeline.finetuning import PREDICTION_COLUMNS, Rows, describe_predictions
 from pipeline.params import Params, load_params
 from pipeline.probe import fit_probe
 from pipeline.tables import read_table, write_table
-from pipeline.training import Task, calibrate, finetune, pool_features, predict_logits
-from pipeline.vgg import load_network, load_top, tensors_sha256
+from pipeline.training import Task, calibrate, finetune, fingerprint, pool_features, predict_logits
+from pipeline.vgg import load_network, load_top
 
 FOLDER = Path("data/features")
 WEIGHTS = Path("data/weights/vgg16.safetensors")
@@ -40,10 +39,7 @@ WORK = Path("data/work/compare")
 ORIGINALS = WORK / "originals"
 PREDICTIONS = Path("data/predictions/compare.csv")
 COLUMNS = ("method", "left_out", *PREDICTION_COLUMNS)
-CODE = [
-    Path(__file__).parents[1] / name
-    for name in ("baselines.py", "finetuning.py", "probe.py", "stages/compare.py", "training.py", "vgg.py")
-]
+CODE = [Path(__file__), Path(__file__).parents[1] / "baselines.py"]
 
 Answer = Mapping[str, object]
 
@@ -81,7 +77,7 @@ def main(argv: Sequence[str]) -> None:
     rows = Rows.of(cache)
     for split in ("train", "validation", "test"):
         rows.require_both_classes(rows.splits == split, f"in the {split} split")
-    work = start_work(fingerprint(params, cache))
+    work = start_work(fingerprint(cache, load_top(WEIGHTS), params.finetune, params.compare, code=CODE))
     originals = cache_originals(cache, params)
     pooled = pool_features(load_top(WEIGHTS), cache.features, np.arange(len(rows.targets)))
     parts: list[Path] = []
@@ -145,16 +141,16 @@ def train_originals(originals: Cache, fold: Fold, params: Params) -> Iterator[An
 
 def train_ours(cache: Cache, rows: Rows, pooled: Tensor, fold: Fold, folder: Path, params: Params) -> Iterator[Answer]:
     """What the stage ``finetune`` does, without a source."""
+    network = load_top(WEIGHTS, dropout=params.finetune.dropout)
     task = Task(
         features=cache.features,
         rows=rows,
         train=fold.train(rows),
         validation=fold.validation(rows),
         folder=folder,
-        fingerprint=f"{fingerprint(params, cache)} {fold.left_out}",
+        fingerprint=fingerprint(cache, network, params.finetune, fold.left_out),
         description=f"without {fold.left_out}",
     )
-    network = load_top(WEIGHTS, dropout=params.finetune.dropout)
     finetune(network, task, pooled, params.finetune)
     calibrate(network, task)
     judged = fold.judged(rows)
@@ -179,15 +175,6 @@ def cache_originals(cache: Cache, params: Params) -> Cache:
     settings = params.features
     cache_features(network, images, ORIGINALS, crop_px=SIDE_PX, dtype=settings.dtype, seed=settings.seed)
     return open_features(ORIGINALS)
-
-
-def fingerprint(params: Params, cache: Cache) -> str:
-    """Hash of all that decides the predictions: parameters, code, features and where block 5 starts."""
-    start = tensors_sha256(load_top(WEIGHTS).state_dict())
-    digest = hashlib.sha256(f"{params.finetune} {params.compare} {cache.fingerprint} {start}".encode())
-    for path in CODE:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 if __name__ == "__main__":

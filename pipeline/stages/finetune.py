@@ -10,7 +10,6 @@ epoch, provided that parameters and features are still the same.
 """
 
 import argparse
-import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,15 +17,15 @@ from pathlib import Path
 import numpy as np
 import pytorch_lightning as pl
 
-from pipeline.caching import Cache, open_features, verify_features
+from pipeline.caching import open_features, verify_features
 from pipeline.classification import POSITIVE
 from pipeline.console import run
 from pipeline.files import write_json
 from pipeline.finetuning import CURVE_COLUMNS, PREDICTION_COLUMNS, Rows, describe_predictions
-from pipeline.params import Params, load_params
+from pipeline.params import load_params
 from pipeline.tables import write_table
-from pipeline.training import Task, calibrate, finetune, pool_features, predict_logits
-from pipeline.vgg import load_top, save_tensors, tensors_sha256
+from pipeline.training import Task, calibrate, finetune, fingerprint, pool_features, predict_logits
+from pipeline.vgg import load_top, save_tensors
 
 FOLDER = Path("data/features")
 WEIGHTS = Path("data/weights/vgg16.safetensors")
@@ -35,7 +34,6 @@ MODEL = Path("data/models/classifier.safetensors")
 PREDICTIONS = Path("data/predictions/finetune.csv")
 CURVE = Path("data/plots/training.csv")
 METRICS = Path("data/metrics/finetune.json")
-CODE = [Path(__file__).parents[1] / name for name in ("finetuning.py", "probe.py", "training.py", "vgg.py")]
 
 log = logging.getLogger(__name__)
 
@@ -49,18 +47,18 @@ def main(argv: Sequence[str]) -> None:
     verify_features(FOLDER)
     cache = open_features(FOLDER)
     rows = Rows.of(cache)
+    network = load_top(WEIGHTS, dropout=params.finetune.dropout)
     task = Task(
         features=cache.features,
         rows=rows,
         train=rows.splits == "train",
         validation=(rows.splits == "validation") & rows.plain,
         folder=CHECKPOINTS,
-        fingerprint=fingerprint(params, cache),
+        fingerprint=fingerprint(cache, network, params.finetune),
         description="fine-tuning",
     )
     images = (int((mask & rows.plain).sum()) for mask in (task.train, task.validation))
     log.info("%d images to train on, %d to validate on", *images)
-    network = load_top(WEIGHTS, dropout=params.finetune.dropout)
     pooled = pool_features(network, cache.features, np.arange(len(rows.targets)))
     curve = finetune(network, task, pooled, params.finetune)
     temperature = calibrate(network, task)
@@ -85,15 +83,6 @@ def main(argv: Sequence[str]) -> None:
     )
     task.last.unlink()
     log.info("%s is epoch %d of %d", MODEL, best["epoch"], len(curve))
-
-
-def fingerprint(params: Params, cache: Cache) -> str:
-    """Hash of all that decides what training does: parameters, code, features and where block 5 starts."""
-    start = tensors_sha256(load_top(WEIGHTS).state_dict())
-    digest = hashlib.sha256(f"{params.finetune} {cache.fingerprint} {start}".encode())
-    for path in CODE:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 if __name__ == "__main__":

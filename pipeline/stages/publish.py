@@ -29,7 +29,7 @@ from pipeline.finetuning import Rows
 from pipeline.params import load_params
 from pipeline.probe import fit_temperature
 from pipeline.tables import read_table
-from pipeline.training import Task, finetune, pool_features, scale_head
+from pipeline.training import Task, finetune, fingerprint, pool_features, scale_head
 from pipeline.vgg import load_top, save_tensors
 
 FOLDER = Path("data/features")
@@ -67,16 +67,16 @@ def main(argv: Sequence[str]) -> None:
     temperature = found["temperature"] * unseen_temperature()
     epochs = int(found["best_epoch"])
     everything = np.ones(len(rows.targets), bool)
+    network = load_top(WEIGHTS, dropout=params.finetune.dropout)
     task = Task(
         features=cache.features,
         rows=rows,
         train=everything,
         validation=rows.plain,
         folder=WORK,
-        fingerprint=f"{params.finetune} {epochs} {cache.fingerprint}",
+        fingerprint=fingerprint(cache, network, params.finetune, epochs),
         description="training on everything",
     )
-    network = load_top(WEIGHTS, dropout=params.finetune.dropout)
     pooled = pool_features(network, cache.features, np.arange(len(everything)))
     finetune(network, task, pooled, replace(params.finetune, max_epochs=epochs, patience_epochs=epochs))
     scale_head(network, temperature)

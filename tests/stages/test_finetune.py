@@ -20,7 +20,7 @@ from pipeline.params import load_params
 from pipeline.stages import finetune
 from pipeline.stages.finetune import CHECKPOINTS, CURVE, FOLDER, METRICS, MODEL, PREDICTIONS, WEIGHTS, main
 from pipeline.tables import read_table, write_table
-from pipeline.training import predict_logits
+from pipeline.training import fingerprint, predict_logits
 from pipeline.vgg import load_metadata, load_network, load_top
 from pipeline.weights import from_safetensors
 from tests.disks import limited_files
@@ -213,11 +213,11 @@ def test_full_disk_ends_with_what_can_be_gone_on_from(trainable: Path) -> None:
 
 def test_fingerprint_changes_with_parameters_features_and_weights(trainable: Path) -> None:
     params, cache = load_params(), open_features(FOLDER)
-    before = finetune.fingerprint(params, cache)
-    assert finetune.fingerprint(load_params(), cache) == before
+    before = fingerprint(cache, load_top(WEIGHTS), params.finetune)
+    assert fingerprint(cache, load_top(WEIGHTS), load_params().finetune) == before
     set_params({"finetune.weight_decay": 0.02})
-    changed = finetune.fingerprint(load_params(), cache)
+    changed = fingerprint(cache, load_top(WEIGHTS), load_params().finetune)
     write_features(FOLDER, write_images(Path("accepted.csv"), SPLITS), seed=1)
-    other = finetune.fingerprint(params, open_features(FOLDER))
+    other = fingerprint(open_features(FOLDER), load_top(WEIGHTS), params.finetune)
     write_random_weights(WEIGHTS, seed=1)
-    assert len({before, changed, other, finetune.fingerprint(params, cache)}) == 4
+    assert len({before, changed, other, fingerprint(cache, load_top(WEIGHTS), params.finetune)}) == 4
