@@ -1,8 +1,9 @@
 """Features of images, computed once and kept: a cache that a killed run leaves in a state to go on from.
 
 A cache is a folder with ``features.npy``, shape (rows, 512, crop_px // 16, crop_px // 16), and ``index.csv``, which
-tells of each row its image, source, label, split, view, kind (image or imitation) and CRC-32. While it is being made,
-rows are in ``features.npy.partial`` and their checksums in ``checksums.partial``; ``fingerprint.txt`` says of what.
+tells of each row its image, source, label, split, view, kind (image, or an imitation that is filtered or styled), the
+source that lent a style, and CRC-32. While it is being made, rows are in ``features.npy.partial`` and their checksums
+in ``checksums.partial``; ``fingerprint.txt`` says of what.
 """
 
 import hashlib
@@ -55,6 +56,8 @@ class Row:
     split: str
     view: int
     kind: str
+    lender: str = ""
+    """The source of the painting whose style an imitation took."""
 
 
 COLUMNS = ("row", *Row.__slots__, "crc32")

@@ -47,7 +47,10 @@ class Rows:
     """1 for a painting, 0 for a photograph."""
     plain: NDArray[np.bool_]
     """Whether the row is an image as it is: neither an augmented view nor an imitation."""
-    imitations: NDArray[np.bool_]
+    kinds: NDArray[np.str_]
+    """``image``, or of an imitation ``filtered`` or ``styled``."""
+    lenders: NDArray[np.str_]
+    """The source of the painting whose style an imitation took, else empty."""
 
     @classmethod
     def of(cls, cache: Cache) -> Self:
@@ -62,8 +65,14 @@ class Rows:
             splits=column("split"),
             targets=(column("label") == POSITIVE).astype(np.float32),
             plain=(column("view") == "0") & (column("kind") == "image"),
-            imitations=column("kind") == "imitation",
+            kinds=column("kind"),
+            lenders=column("lender"),
         )
+
+    @property
+    def imitations(self) -> NDArray[np.bool_]:
+        """Whether the row is of an imitation."""
+        return np.asarray(self.kinds != "image")
 
     def require_both_classes(self, chosen: NDArray[np.bool_], what: str) -> None:
         """Raise :class:`UserError` unless paintings and photographs are among the images that were ``chosen``."""
@@ -77,16 +86,15 @@ class Rows:
 
         Both classes count the same. The sources of a class count by the square root of their rows: between all the same
         which makes too much of a small one, and by their rows, which lets a large one outvote the others. Imitations
-        are ``imitation_share`` of the paintings.
+        are ``imitation_share`` of the paintings, each kind of them as much.
         """
         shares = np.zeros(len(chosen))
-        imitation_share = imitation_share if (chosen & self.imitations).any() else 0.0
-        for target, is_imitation, share in (
-            (1.0, False, (1 - imitation_share) / 2),
-            (1.0, True, imitation_share / 2),
-            (0.0, False, 1 / 2),
-        ):
-            group = chosen & (self.targets == target) & (self.imitations == is_imitation)
+        made = np.unique(self.kinds[chosen & self.imitations]).tolist()
+        painted = 1 - imitation_share if made else 1.0
+        groups = [(0.0, "image", 1 / 2), (1.0, "image", painted / 2)]
+        groups += [(1.0, kind, imitation_share / 2 / len(made)) for kind in made]
+        for target, kind, share in groups:
+            group = chosen & (self.targets == target) & (self.kinds == kind)
             sources, counts = np.unique(self.sources[group], return_counts=True)
             for source, count in zip(sources, counts, strict=True):
                 members = group & (self.sources == source)

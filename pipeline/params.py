@@ -105,9 +105,11 @@ class Prepare:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Imitations:
-    """How many paintings filters make of each training photograph."""
+    """How many paintings are made of the training photographs."""
 
     per_photo: Annotated[int, Field(ge=0)]
+    transferred: Ratio
+    styles: Annotated[str, Field(min_length=1)] | None
     seed: Seed
 
 

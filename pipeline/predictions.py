@@ -1,17 +1,22 @@
 """Predictions of a classifier, as the stages that train hand them on: read, and checked against the accepted images."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from pipeline.console import UserError
+from pipeline.probe import fit_temperature
 from pipeline.tables import read_table
 from scrapers.items import LABELS
 
 PAINTING, PHOTO = LABELS
+
+LEAST_PROBABILITY = 5e-7
+"""Probabilities have six digits: a 0 is anything below this, and has a logarithm."""
 
 Row = Mapping[str, str]
 Numbers = NDArray[np.float64]
@@ -46,6 +51,38 @@ class Predictions:
     def belief(self) -> Numbers:
         """The probability of the true label."""
         return np.where(self.labels == PAINTING, self.probabilities, 1 - self.probabilities)
+
+
+def unseen_temperature(predictions: Predictions) -> float:
+    """What divides the logits of sources that a model has never seen, so that its probabilities can be believed.
+
+    The temperature that suits ``predictions`` best, both classes counting the same and all sources of a class; 1 if
+    there is but one class.
+    """
+    paintings = predictions.labels == PAINTING
+    if paintings.all() or not paintings.any():
+        return 1.0
+    weights = np.zeros(len(predictions))
+    for of_class in (paintings, ~paintings):
+        sources, counts = np.unique(predictions.sources[of_class], return_counts=True)
+        for source, count in zip(sources, counts, strict=True):
+            weights[of_class & (predictions.sources == source)] = 1 / (len(sources) * count)
+    return fit_temperature(*map(torch.from_numpy, (_logits(predictions), paintings.astype(float), weights)))
+
+
+def calibrate_across(predictions: Predictions) -> Predictions:
+    """Each source's predictions with the temperature that suits all the other sources."""
+    probabilities = predictions.probabilities.copy()
+    for source in np.unique(predictions.sources):
+        of_source = predictions.sources == source
+        logits = _logits(predictions)[of_source] / unseen_temperature(predictions.at(~of_source))
+        probabilities[of_source] = 1 / (1 + np.exp(-logits))
+    return replace(predictions, probabilities=probabilities)
+
+
+def _logits(predictions: Predictions) -> Numbers:
+    clipped = predictions.probabilities.clip(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    return np.asarray(np.log(clipped / (1 - clipped)), np.float64)
 
 
 def read_finetuned(table: Path, accepted: Sequence[Row]) -> dict[str, Predictions]:

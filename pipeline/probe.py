@@ -40,11 +40,12 @@ def fit_probe(features: Tensor, targets: Tensor, weights: Tensor, l2: float) -> 
     return weight_there, bias.detach() - weight_there @ mean
 
 
-def fit_temperature(logits: Tensor, targets: Tensor) -> float:
-    """The divisor of ``logits`` (n,) that gives the least cross-entropy (Guo et al. 2017, section 4.2)."""
+def fit_temperature(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> float:
+    """The divisor of ``logits`` (n,) that gives the least, weighted cross-entropy (Guo et al. 2017, section 4.2)."""
 
     def loss(log_temperature: float) -> float:
-        return float(binary_cross_entropy_with_logits(logits.double() / math.exp(log_temperature), targets.double()))
+        divided = logits.double() / math.exp(log_temperature)
+        return float(binary_cross_entropy_with_logits(divided, targets.double(), weights))
 
     found = minimize_scalar(loss, bounds=[math.log(limit) for limit in TEMPERATURES], method="bounded")
     return math.exp(found.x)

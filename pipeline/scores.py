@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.predictions import PAINTING, Numbers, Predictions
+from pipeline.predictions import LEAST_PROBABILITY, PAINTING, Numbers, Predictions
 from scrapers.items import LABELS
 
 CONFIDENCE = 0.95
@@ -19,9 +19,6 @@ CONFIDENCE = 0.95
 SEED = 0
 BLOCK = 2**21
 """Weights that are drawn at a time, which bounds the memory."""
-LEAST_PROBABILITY = 5e-7
-"""Probabilities have six digits: a 0 is anything below this, and has a logarithm."""
-
 Figures = dict[str, Numbers]
 """By name, one number for each row of weights."""
 

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Mapping, Sequence
-from itertools import product
+from itertools import cycle, product
 from pathlib import Path
 
 import numpy as np
@@ -65,24 +65,29 @@ def write_features(
 ) -> None:
     """A finished cache of made-up features (8, 2, 2): paintings excite the even channels, photographs the odd ones.
 
-    Training images have so many ``views``, and their photographs an imitation; the split ``turned`` is the other way.
+    Training images have so many ``views``, and their photographs an imitation: by turns filtered, and styled by the
+    source that comes next. The split ``turned`` is the other way.
     """
     random = np.random.default_rng(seed)
-    rows: list[tuple[Mapping[str, str], int, str]] = []
+    sources = sorted({image["source"] for image in images})
+    rows: list[dict[str, object]] = []
+    styled = cycle([False, True])
     for image in images:
         training = image["split"] == "train"
-        rows += [(image, view, "image") for view in range(views if training else 1)]
+        rows += [{**image, "view": view, "kind": "image"} for view in range(views if training else 1)]
         if training and image["label"] == "photo":
-            rows.append(({**image, "label": "painting"}, 1, "imitation"))
+            imitation = {**image, "label": "painting", "view": 1}
+            lender = sources[(sources.index(image["source"]) + 1) % len(sources)]
+            rows.append(imitation | ({"kind": "styled", "lender": lender} if next(styled) else {"kind": "filtered"}))
     features = random.uniform(0, 1, (len(rows), 8, 2, 2))
-    for values, (image, _, _) in zip(features, rows, strict=True):
-        values[int((image["label"] == "photo") != (image["split"] == turned)) :: 2] *= 3
+    for values, row in zip(features, rows, strict=True):
+        values[int((row["label"] == "photo") != (row["split"] == turned)) :: 2] *= 3
     cached = features.astype(np.float16)
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / FEATURES, cached)
     index = [
-        {"row": number, **image, "view": view, "kind": kind, "crc32": f"{zlib.crc32(values.tobytes()):08x}"}
-        for number, ((image, view, kind), values) in enumerate(zip(rows, cached, strict=True))
+        {"row": number, **row, "crc32": f"{zlib.crc32(values.tobytes()):08x}"}
+        for number, (row, values) in enumerate(zip(rows, cached, strict=True))
     ]
     write_table(folder / INDEX, COLUMNS, index)
     write_text(folder / FINGERPRINT, f"{zlib.crc32(cached.tobytes())}")

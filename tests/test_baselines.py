@@ -36,7 +36,8 @@ def rows() -> Rows:
         splits=np.full(40, "train"),
         targets=(np.arange(40) % 2 == 0).astype(np.float32),
         plain=np.ones(40, bool),
-        imitations=np.zeros(40, bool),
+        kinds=np.full(40, "image"),
+        lenders=np.full(40, ""),
     )
 
 

@@ -1,11 +1,10 @@
 import errno
 import multiprocessing
 import os
-import resource
 import shutil
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from tqdm import tqdm
 
 from pipeline import caching, classification
 from pipeline.augmentation import make_view
@@ -27,6 +27,8 @@ from pipeline.console import UserError
 from pipeline.images import load_rgb
 from pipeline.tables import read_table, write_table
 from pipeline.vgg import VGG16
+from scrapers.items import LABELS
+from tests.disks import limited_files
 
 FOLDER = Path("cache")
 FINISHED = ["features.npy", "fingerprint.txt", "index.csv"]
@@ -39,15 +41,21 @@ def _small_batches_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classification, "loader_workers", lambda: 0)
 
 
+@pytest.fixture(autouse=True)
+def _no_progress_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar would meet the limits on files too, and then keep the lock that the bars of all processes share."""
+    monkeypatch.setattr(caching, "progress", lambda **_: tqdm(disable=True))
+
+
 @pytest.fixture
 def rows(workspace: Path) -> list[Row]:
     """Four images of three views, two of one, and a random view of one."""
     return [
-        Row(str(write_noise(f"{image}.png", image)), "museum", ("painting", "photo")[image % 2], split, view, kind)
-        for image, split, views, kind in [
-            *((image, "train", range(3), "image") for image in range(4)),
-            *((4, "validation", range(1), "image"), (5, "test", range(1), "image")),
-            (6, "train", range(1, 2), "imitation"),
+        Row(str(write_noise(f"{image}.png", image)), "museum", LABELS[image % 2], split, view, kind, lender)
+        for image, split, views, kind, lender in [
+            *((image, "train", range(3), "image", "") for image in range(4)),
+            *((4, "validation", range(1), "image", ""), (5, "test", range(1), "image", "")),
+            (6, "train", range(1, 2), "styled", "gallery"),
         ]
         for view in views
     ]
@@ -90,13 +98,14 @@ def test_every_row_holds_what_the_index_says(network: VGG16, rows: list[Row]) ->
     found, index = features(), open_features(FOLDER).index
     assert sorted(files()) == FINISHED
     assert found.shape == (15, 8, 2, 2)
-    assert [Row(e["path"], e["source"], e["label"], e["split"], int(e["view"]), e["kind"]) for e in index] == rows
+    expected = [{name: str(value) for name, value in asdict(row).items()} for row in rows]
+    assert [{name: entry[name] for name in Row.__slots__} for entry in index] == expected
     assert [entry["row"] for entry in index] == [str(number) for number in range(15)]
     for row, values in zip(rows, found, strict=True):
         view = make_view(np.array(load_rgb(Path(row.path))), Path(row.path), row.view, crop_px=32, seed=1)
         with torch.no_grad():
-            expected = network.trunk(torch.from_numpy(view).permute(2, 0, 1)[None] / 255)[0]
-        np.testing.assert_allclose(values, expected, rtol=2e-3, atol=1e-3)
+            output = network.trunk(torch.from_numpy(view).permute(2, 0, 1)[None] / 255)[0]
+        np.testing.assert_allclose(values, output, rtol=2e-3, atol=1e-3)
     verify_features(FOLDER)
 
 
@@ -209,6 +218,8 @@ def test_cache_of_anything_else_is_begun_anew(network: VGG16, rows: list[Row], c
     recomputed(14)
     rows[0] = replace(rows[0], label="photo")
     recomputed(14)
+    rows[-1] = replace(rows[-1], lender="museum")
+    recomputed(14)
     network.get_parameter("conv4_3.bias").data += 1
     recomputed(14)
     network.head.bias.data += 1  # no part of the trunk
@@ -309,13 +320,8 @@ def test_rows_that_are_there_need_no_room(
 
 def fill_disk_after(rows: list[Row], network: VGG16, file_bytes: int) -> None:
     """Run into a limit, in the midst of a row or a batch, as a full disk would be."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, limits[1]))
-    try:
-        with pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
-            cache(network, rows)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with limited_files(file_bytes), pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
+        cache(network, rows)
 
 
 @pytest.mark.parametrize("file_bytes", [1, 128, 128 + 64 * 7 + 5])

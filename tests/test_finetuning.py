@@ -50,22 +50,26 @@ PARAMS = Finetune(
 )
 
 
-def make_rows(entries: list[tuple[str, float, bool]]) -> Rows:
-    """Rows of these sources, targets, and whether they are imitations (of paintings)."""
-    targets = np.array([target for _, target, _ in entries], np.float32)
+IMAGES = ("painting", "photo")
+
+
+def make_rows(entries: list[tuple[str, str]]) -> Rows:
+    """Rows of these sources, each with what it is: a painting, a photo, or a kind of imitation."""
+    kinds = np.array([kind for _, kind in entries])
     return Rows(
         paths=np.array([f"{number}.jpg" for number in range(len(entries))]),
-        sources=np.array([source for source, _, _ in entries]),
+        sources=np.array([source for source, _ in entries]),
         splits=np.full(len(entries), "train"),
-        targets=targets,
-        plain=np.ones(len(entries), bool),
-        imitations=np.array([imitation for _, _, imitation in entries]) & (targets == 1),
+        targets=(kinds != "photo").astype(np.float32),
+        plain=np.isin(kinds, IMAGES),
+        kinds=np.where(np.isin(kinds, IMAGES), "image", kinds),
+        lenders=np.full(len(entries), ""),
     )
 
 
 @given(data=st.data(), imitation_share=st.floats(0, 0.9))
 def test_shares_favour_no_class_and_keep_large_sources_small(data: st.DataObject, imitation_share: float) -> None:
-    entry = st.tuples(st.sampled_from("abc"), st.sampled_from([0.0, 1.0]), st.booleans())
+    entry = st.tuples(st.sampled_from("abc"), st.sampled_from([*IMAGES, "filtered", "styled"]))
     rows = make_rows(data.draw(st.lists(entry, min_size=2, max_size=40)))
     count = len(rows.targets)
     chosen = np.array(data.draw(st.lists(st.booleans(), min_size=count, max_size=count)))
@@ -74,44 +78,46 @@ def test_shares_favour_no_class_and_keep_large_sources_small(data: st.DataObject
     assert shares.sum() == pytest.approx(1)
     assert shares[rows.targets == 1].sum() == pytest.approx(0.5)
     assert not shares[~chosen].any()
-    wanted = imitation_share / 2 if (chosen & rows.imitations).any() else 0
-    assert shares[rows.imitations].sum() == pytest.approx(wanted)
-    for target in (0.0, 1.0):
-        for imitations in (False, True):
-            group = chosen & (rows.targets == target) & (rows.imitations == imitations)
-            sources, counts = np.unique(rows.sources[group], return_counts=True)
-            totals = [shares[group & (rows.sources == source)].sum() for source in sources]
-            assert totals == pytest.approx(np.sqrt(counts) / np.sqrt(counts).sum() * sum(totals))
-            assert all(np.ptp(shares[group & (rows.sources == source)]) == 0 for source in sources)
+    made = set(rows.kinds[chosen & rows.imitations])
+    for kind in made:
+        assert shares[rows.kinds == kind].sum() == pytest.approx(imitation_share / 2 / len(made))
+    for target, kind in ((0.0, "image"), (1.0, "image"), (1.0, "filtered"), (1.0, "styled")):
+        group = chosen & (rows.targets == target) & (rows.kinds == kind)
+        sources, counts = np.unique(rows.sources[group], return_counts=True)
+        totals = [shares[group & (rows.sources == source)].sum() for source in sources]
+        assert totals == pytest.approx(np.sqrt(counts) / np.sqrt(counts).sum() * sum(totals))
+        assert all(np.ptp(shares[group & (rows.sources == source)]) == 0 for source in sources)
 
 
 def test_rows_are_those_of_the_index(workspace: Path) -> None:
-    write_features(Path("cache"), write_images(Path("accepted.csv"), {"train": 1, "test": 1}))
+    write_features(Path("cache"), write_images(Path("accepted.csv"), {"train": 2, "test": 1}))
     rows = Rows.of(open_features(Path("cache")))
-    assert rows.targets.tolist() == [1, 1, 0, 0, 1, 1, 0]
-    assert rows.plain.tolist() == [True, False, True, False, False, True, True]
-    assert rows.imitations.tolist() == [False, False, False, False, True, False, False]
-    assert rows.splits.tolist() == ["train"] * 5 + ["test"] * 2
+    assert rows.targets.tolist() == [1, 1, 0, 0, 1] * 2 + [1, 0]
+    assert rows.plain.tolist() == [True, False, True, False, False] * 2 + [True, True]
+    assert rows.kinds.tolist() == [*["image"] * 4, "filtered", *["image"] * 4, "styled", *["image"] * 2]
+    assert rows.lenders.tolist() == [*[""] * 9, "sample", *[""] * 2]
+    assert rows.imitations.tolist() == [False, False, False, False, True] * 2 + [False, False]
+    assert rows.splits.tolist() == ["train"] * 10 + ["test"] * 2
     assert set(rows.sources) == {"sample"}
-    assert rows.paths[5] == "data/images/sample/painting/test-0.png"
+    assert rows.paths[10] == "data/images/sample/painting/test-0.png"
 
 
 @pytest.mark.parametrize(
     ("entries", "found"),
     [
-        ([("a", 1.0, False), ("a", 1.0, False)], "only images of class painting"),
-        ([("a", 0.0, False), ("a", 1.0, True)], "only images of class photo"),  # an imitation is no painting
-        ([("a", 1.0, True)], "no images"),
+        ([("a", "painting"), ("a", "painting")], "only images of class painting"),
+        ([("a", "photo"), ("a", "filtered"), ("a", "styled")], "only images of class photo"),  # no paintings
+        ([("a", "styled")], "no images"),
     ],
 )
-def test_missing_class_is_named(entries: list[tuple[str, float, bool]], found: str) -> None:
+def test_missing_class_is_named(entries: list[tuple[str, str]], found: str) -> None:
     rows = make_rows(entries)
     with pytest.raises(UserError, match=rf"^there are {found} to train on; raise crawl\.per_class"):
         rows.require_both_classes(np.ones(len(entries), bool), "to train on")
 
 
 def test_predictions_say_of_which_image_they_are() -> None:
-    rows = make_rows([("a", 1.0, False), ("b", 0.0, False), ("c", 1.0, False)])
+    rows = make_rows([("a", "painting"), ("b", "photo"), ("c", "painting")])
     described = list(describe_predictions(rows, np.array([2, 1]), torch.tensor([0.25, 1e-9])))
     assert described == [
         {"path": "2.jpg", "source": "c", "label": "painting", "split": "train", "probability": "0.250000"},

@@ -1,10 +1,22 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from pipeline.console import UserError
-from pipeline.predictions import read_compared, read_finetuned
+from pipeline.predictions import (
+    PAINTING,
+    Numbers,
+    Predictions,
+    calibrate_across,
+    read_compared,
+    read_finetuned,
+    unseen_temperature,
+)
+from pipeline.probe import TEMPERATURES
 from pipeline.tables import read_table, write_table
 
 FINETUNED, COMPARED = Path("finetune.csv"), Path("compare.csv")
@@ -16,6 +28,10 @@ ACCEPTED = [
     for split in ("train", "validation", "test")
 ]
 Rows = list[dict[str, str]]
+LEFT_OUT = st.lists(
+    st.tuples(st.integers(0, 1000), st.sampled_from(["painting", "photo"]), st.sampled_from("abc")), max_size=40
+)
+"""Thousandths of a probability, label and source."""
 
 
 @pytest.fixture
@@ -117,3 +133,105 @@ def test_a_table_that_was_cut_off_in_a_line_is_one_sentence() -> None:
     FINETUNED.write_text(FINETUNED.read_text()[: -len(",0.000001\n")])
     with pytest.raises(UserError, match="a probability of None; run"):
         read_finetuned(FINETUNED, ACCEPTED)
+
+
+def predicted(images: list[tuple[int, str, str]]) -> Predictions:
+    return Predictions(
+        paths=np.arange(len(images)).astype(str),
+        sources=np.array([source for _, _, source in images], str),
+        labels=np.array([label for _, label, _ in images], str),
+        probabilities=np.array([thousandths / 1000 for thousandths, _, _ in images]),
+    )
+
+
+def cross_entropy(predictions: Predictions, temperature: float) -> float:
+    """Of the logits divided by ``temperature``: the mean over classes of the mean over sources of the mean."""
+    losses: dict[str, list[float]] = {}
+    for label, source in sorted({*zip(predictions.labels, predictions.sources, strict=True)}):
+        group = predictions.at((predictions.labels == label) & (predictions.sources == source))
+        given_ = group.probabilities.clip(5e-7, 1 - 5e-7)
+        logits: Numbers = np.log(given_ / (1 - given_)) * (1 if label == PAINTING else -1)
+        losses.setdefault(label, []).append(float(np.logaddexp(0, -logits / temperature).mean()))
+    return float(np.mean([np.mean(of_class) for of_class in losses.values()]))
+
+
+@settings(max_examples=40)
+@given(LEFT_OUT)
+@example([(1000, "photo", "a"), (0, "painting", "a"), (600, "painting", "b")])  # certain, and wrong
+@example([(900, "painting", "a"), *[(300, "painting", "b")] * 30, (200, "photo", "c")])
+def test_unseen_temperature_is_the_best_of_a_fine_grid(images: list[tuple[int, str, str]]) -> None:
+    predictions = predicted(images)
+    found = unseen_temperature(predictions)
+    if len({*predictions.labels}) < 2:
+        assert found == 1
+        return
+    assert TEMPERATURES[0] <= found <= TEMPERATURES[1]
+    grid = np.geomspace(*TEMPERATURES, 300)
+    assert cross_entropy(predictions, found) <= min(cross_entropy(predictions, each) for each in grid) + 1e-5
+
+
+def test_no_images_have_the_temperature_1() -> None:
+    assert unseen_temperature(predicted([])) == 1
+
+
+@pytest.mark.parametrize("probability", [700, 1000])
+def test_source_of_many_images_does_not_decide_the_temperature_alone(probability: int) -> None:
+    few = [(probability, "painting", "a"), (400, "photo", "a"), (200, "painting", "b"), (100, "photo", "b")]
+    many = [image for image in few for _ in range(50 if image[2] == "b" else 1)]
+    assert unseen_temperature(predicted(many)) == pytest.approx(unseen_temperature(predicted(few)), rel=1e-3)
+
+
+@settings(max_examples=40)
+@given(LEFT_OUT)
+def test_calibration_keeps_what_is_judged_and_the_order_within_a_source(images: list[tuple[int, str, str]]) -> None:
+    before = predicted(images)
+    after = calibrate_across(before)
+    assert (after.paths.tolist(), after.sources.tolist(), after.labels.tolist()) == (
+        before.paths.tolist(),
+        before.sources.tolist(),
+        before.labels.tolist(),
+    )
+    assert after.judged.tolist() == before.judged.tolist()
+    for source, calibrated in after.by_source().items():
+        given_ = before.probabilities[before.sources == source]
+        ranks = [np.unique(each, return_inverse=True)[1].tolist() for each in (given_, calibrated.probabilities)]
+        assert ranks[0] == ranks[1], "which is what the AUROC depends on"
+
+
+def test_each_source_has_the_temperature_of_the_others() -> None:
+    random = np.random.default_rng(0)
+    images = [
+        (round(1000 / (1 + np.exp(-sureness * random.normal(1 if label == PAINTING else -1)))), label, source)
+        for source, sureness in (("a", 4.0), ("b", 6.0), ("c", 8.0))
+        for label in ("painting", "photo") * 40
+    ]
+    before = predicted(images)
+    after = calibrate_across(before)
+    found = {}
+    for source in "abc":
+        of_source = before.sources == source
+        given_, calibrated = (
+            np.log(each[of_source] / (1 - each[of_source]))
+            for each in (before.probabilities.clip(5e-7, 1 - 5e-7), after.probabilities)
+        )
+        expected = unseen_temperature(before.at(~of_source))
+        np.testing.assert_allclose(calibrated * expected, given_, atol=1e-6)
+        found[source] = expected
+    assert found["a"] > found["b"] > found["c"], "the surer the others, the more it is divided by"
+    assert cross_entropy(after, 1) < cross_entropy(before, 1)
+
+
+def test_calibration_uses_nothing_of_the_source_itself() -> None:
+    random = np.random.default_rng(1)
+    images = [(int(random.integers(1001)), label, source) for source in "abc" for label in ("painting", "photo") * 10]
+    changed = [(1000 - n if source == "b" and label == "photo" else n, label, source) for n, label, source in images]
+    one, other = (calibrate_across(predicted(each)) for each in (images, changed))
+    same = one.probabilities == other.probabilities
+    untouched = np.array([image == after for image, after in zip(images, changed, strict=True)])
+    assert same[untouched & (one.sources == "b")].all()
+    assert not same[one.sources != "b"].any()
+
+
+def test_lone_source_is_left_as_it_is() -> None:
+    before = predicted([(900, "painting", "a"), (950, "photo", "a"), (0, "photo", "a")])
+    assert calibrate_across(before).probabilities.tolist() == pytest.approx([0.9, 0.95, 5e-7])

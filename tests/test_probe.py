@@ -67,21 +67,30 @@ def test_row_of_weight_two_counts_as_two_rows() -> None:
 
 
 @settings(max_examples=25)
-@given(logits=st.lists(st.floats(-30, 30), min_size=4, max_size=30), mistakes=st.floats(0.1, 0.4), seed=st.integers(0))
-def test_temperature_is_where_the_gradient_vanishes(logits: list[float], mistakes: float, seed: int) -> None:
+@given(
+    logits=st.lists(st.floats(-30, 30), min_size=4, max_size=30),
+    mistakes=st.floats(0.1, 0.4),
+    seed=st.integers(0),
+    weighted=st.booleans(),
+)
+def test_temperature_is_where_the_gradient_vanishes(
+    logits: list[float], mistakes: float, seed: int, weighted: bool
+) -> None:
+    random = np.random.default_rng(seed)
     values = np.array(logits)
-    wrong = np.random.default_rng(seed).uniform(size=len(values)) < mistakes
-    targets = ((values > 0) != wrong).astype(np.float64)
+    targets = ((values > 0) != (random.uniform(size=len(values)) < mistakes)).astype(np.float64)
+    weights = random.uniform(0.01, 1, len(values)) if weighted else np.ones(len(values))
 
     def slope(sharpness: float) -> float:
-        return float(values @ (expit(sharpness * values) - targets))
+        return float(values @ (weights * (expit(sharpness * values) - targets)))
 
     lowest, highest = (1 / temperature for temperature in TEMPERATURES[::-1])
     expected = highest if slope(highest) < 0 else lowest if slope(lowest) > 0 else brentq(slope, lowest, highest)
-    found = fit_temperature(torch.from_numpy(values).float(), torch.from_numpy(targets).float())
+    given_ = (torch.from_numpy(values).float(), torch.from_numpy(targets).float())
+    found = fit_temperature(*given_, *([torch.from_numpy(weights)] if weighted else []))
 
     def loss(sharpness: float) -> float:
-        return float(np.mean(np.logaddexp(0, sharpness * values) - sharpness * values * targets))
+        return float(np.mean(weights * (np.logaddexp(0, sharpness * values) - sharpness * values * targets)))
 
     assert TEMPERATURES[0] <= found <= TEMPERATURES[1]
     assert loss(1 / found) == pytest.approx(loss(expected), rel=1e-4, abs=1e-5)

@@ -53,8 +53,9 @@ class Fold:
     left_out: str
 
     def train(self, rows: Rows) -> NDArray[np.bool_]:
-        """Mask of the rows that are trained on."""
-        return np.asarray((rows.splits == "train") & (rows.sources != self.left_out))
+        """Mask of the rows that are trained on: not with a style of the source that is left out either."""
+        unseen = (rows.sources != self.left_out) & ((rows.lenders != self.left_out) | (rows.lenders == ""))
+        return np.asarray((rows.splits == "train") & unseen)
 
     def validation(self, rows: Rows) -> NDArray[np.bool_]:
         """Mask of the rows that choose the epoch."""

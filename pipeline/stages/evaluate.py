@@ -27,7 +27,7 @@ from pipeline.files import replacing, write_json, write_text
 from pipeline.images import contact_sheet, load_rgb
 from pipeline.model_card import render_model_card
 from pipeline.params import Evaluate, load_params
-from pipeline.predictions import PAINTING, Predictions, read_compared, read_finetuned
+from pipeline.predictions import PAINTING, Predictions, calibrate_across, read_compared, read_finetuned
 from pipeline.scores import Estimates, calibration_curve, measure, measure_left_out, measure_sources
 from pipeline.tables import read_table, write_table
 from scrapers.items import LABELS
@@ -78,6 +78,8 @@ def main(argv: Sequence[str]) -> None:
     splits = read_finetuned(FINETUNED, accepted)
     random, left_out = read_compared(COMPARED, accepted, list(TITLES), OURS)
     random[OURS] = splits["test"]
+    if left_out:
+        left_out[OURS] = calibrate_across(left_out[OURS])
     protocols = {"random split": random[OURS]} | ({"left out": left_out[OURS]} if left_out else {})
 
     metrics = measure_methods(random, left_out, settings)

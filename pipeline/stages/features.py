@@ -3,7 +3,7 @@
 Reads ``data/prepare/accepted.csv``, ``data/imitations/imitations.csv``, the images they name and
 ``data/weights/vgg16.safetensors``. Writes ``data/features/``, a cache as :mod:`pipeline.caching` describes it: a
 training image has ``features.views`` rows one after the other, the centre first; every other image has its centre; then
-comes one random view of each imitation. A run that was killed goes on where it was.
+come the imitations. A run that was killed goes on where it was.
 
     python -m pipeline.stages.features
 """
@@ -52,9 +52,16 @@ def image_rows(views: int) -> Iterator[Row]:
 
 
 def imitation_rows() -> Iterator[Row]:
-    """A random view of each imitation; its plain one, sharp and clean, would be easily told from a painting."""
+    """A random view of each imitation, and the plain one too of those in the style of a painting.
+
+    That of a filter, sharp and clean, would be easily told from a painting.
+    """
     for imitation in read_table(IMITATIONS):
-        yield Row(imitation["path"], imitation["source"], POSITIVE, "train", 1, "imitation")
+        path, source, lender = imitation["path"], imitation["source"], imitation["lender"]
+        if imitation["manner"] == "styled":
+            yield from (Row(path, source, POSITIVE, "train", view, "styled", lender) for view in (0, 1))
+        else:
+            yield Row(path, source, POSITIVE, "train", 1, "filtered")
 
 
 if __name__ == "__main__":

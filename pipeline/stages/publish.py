@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
-import torch
 
 from pipeline.caching import open_features, verify_features
 from pipeline.classification import POSITIVE
@@ -27,7 +26,7 @@ from pipeline.console import UserError, run
 from pipeline.files import write_text
 from pipeline.finetuning import Rows
 from pipeline.params import load_params
-from pipeline.probe import fit_temperature
+from pipeline.predictions import Predictions, unseen_temperature
 from pipeline.tables import read_table
 from pipeline.training import Task, finetune, fingerprint, pool_features, scale_head
 from pipeline.vgg import load_top, save_tensors
@@ -64,7 +63,7 @@ def main(argv: Sequence[str]) -> None:
     cache = open_features(FOLDER)
     rows = Rows.of(cache)
     found = json.loads(read_text(METRICS))
-    temperature = found["temperature"] * unseen_temperature()
+    temperature = found["temperature"] * unseen_temperature(read_left_out())
     epochs = int(found["best_epoch"])
     everything = np.ones(len(rows.targets), bool)
     network = load_top(WEIGHTS, dropout=params.finetune.dropout)
@@ -100,16 +99,15 @@ def read_text(path: Path) -> str:
         ) from None
 
 
-def unseen_temperature() -> float:
-    """What else the logits are to be divided by on pictures of a source that was not trained on."""
+def read_left_out() -> Predictions:
+    """What our models predicted of the sources that were left out of their training."""
     ours = [row for row in read_table(COMPARED) if row["method"] == "ours" and row["left_out"]]
     if not ours:
         raise UserError(
             f"{COMPARED} has no source that was left out; a model for any picture needs at least two sources"
         )
-    probabilities = torch.tensor([float(row["probability"]) for row in ours], dtype=torch.float64)
-    targets = torch.tensor([float(row["label"] == POSITIVE) for row in ours])
-    return fit_temperature(torch.logit(probabilities, eps=1e-6), targets)
+    paths, sources, labels = (np.array([row[name] for row in ours]) for name in ("path", "source", "label"))
+    return Predictions(paths, sources, labels, np.array([float(row["probability"]) for row in ours]))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline import vgg
 from pipeline.caching import open_features
@@ -86,7 +88,29 @@ def test_what_is_left_out_is_not_trained_on(images: list[dict[str, str]]) -> Non
         assert rows.imitations[train].any()
         assert rows.plain[validation].all()
         assert rows.plain[judged].all()
+        lent = rows.lenders == fold.left_out if fold.left_out else rows.lenders != ""
+        assert lent.any()
+        assert (rows.lenders[train] == fold.left_out).any() == (not fold.left_out)
+        assert set(rows.kinds[train]) >= {"image", "filtered"}
     assert set(rows.splits[folds[1].judged(rows)]) == {"train", "validation", "test"}
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["train", "test"]), st.sampled_from(["", *"abc"]))))
+def test_source_left_out_lends_no_style(entries: list[tuple[str, str, str]]) -> None:
+    sources, splits, lenders = (np.array([entry[part] for entry in entries], str) for part in range(3))
+    rows = Rows(
+        paths=np.arange(len(entries)).astype(str),
+        sources=sources,
+        splits=splits,
+        targets=np.ones(len(entries), np.float32),
+        plain=lenders == "",
+        kinds=np.where(lenders == "", "image", "styled"),
+        lenders=lenders,
+    )
+    assert Fold("").train(rows).tolist() == [split == "train" for _, split, _ in entries]
+    for left_out in "abc":
+        expected = [split == "train" and left_out not in (source, lender) for source, split, lender in entries]
+        assert Fold(left_out).train(rows).tolist() == expected
 
 
 def test_source_that_a_class_needs_is_not_left_out(

@@ -4,10 +4,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipeline.console import UserError
 from pipeline.images import load_rgb
+from pipeline.params import load_params
+from pipeline.predictions import calibrate_across, read_compared
+from pipeline.scores import measure_left_out
 from pipeline.stages.evaluate import (
     ACCEPTED,
     CALIBRATION,
@@ -147,6 +151,28 @@ def test_methods_stand_beside_each_other() -> None:
             assert float(row[f"{figure}_low"]) <= float(row[figure]) <= float(row[f"{figure}_high"])
     for name, row in metrics()["methods"].items():
         assert {key: str(value) for key, value in row.items()} | {"method": name, "title": TITLES[name]} == rows[name]
+
+
+@pytest.mark.usefixtures("three_sources")
+def test_our_model_has_on_each_source_left_out_the_temperature_of_the_others() -> None:
+    main([])
+    _, left_out = read_compared(COMPARED, read_table(ACCEPTED), list(TITLES), "ours")
+    calibrated = calibrate_across(left_out["ours"])
+    assert np.abs(calibrated.probabilities - left_out["ours"].probabilities).max() > 0.05
+    found, settings = metrics(), load_params().evaluate
+    as_they_are, expected = (
+        measure_left_out(predictions, settings.calibration_bins, settings.bootstrap_samples)
+        for predictions in (left_out["ours"], calibrated)
+    )
+    for name in ("auroc", "calibration_error", "loss", "mean_balanced_accuracy"):
+        assert found["left_out"][name] == pytest.approx(expected[name].value, abs=1e-6)
+    original, ours = (found["methods"][method]["left_out_calibration_error"] for method in ("original", "ours"))
+    assert original == pytest.approx(as_they_are["calibration_error"].value, abs=1e-6), "the others are as trained"
+    assert ours != original
+    by_path = dict(zip(calibrated.paths.tolist(), calibrated.probabilities.tolist(), strict=True))
+    assert [float(row["probability"]) for row in read_table(WORST)] == pytest.approx(
+        [by_path[row["path"]] for row in read_table(WORST)], abs=1e-6
+    )
 
 
 @pytest.mark.usefixtures("three_sources")

@@ -11,6 +11,7 @@ from pipeline.classification import load_classifier
 from pipeline.console import UserError
 from pipeline.files import write_json, write_text
 from pipeline.finetuning import Rows
+from pipeline.predictions import unseen_temperature
 from pipeline.stages import publish
 from pipeline.stages.publish import CARD, COMPARED, FOLDER, METRICS, WEIGHTS, WORK, main
 from pipeline.tables import write_table
@@ -41,13 +42,14 @@ def write_compared(left_out: str) -> None:
     labels = np.array(["painting", "photo"] * 2000)
     judged_painting = (labels == "painting") == (np.arange(4000) % 8 < 6)
     probability = np.where(judged_painting, 0.9, 0.1)
+    images = [{"path": f"{number}.jpg", "source": "prado", "label": label} for number, label in enumerate(labels)]
     write_table(
         COMPARED,
         COLUMNS,
         [
-            {"method": method, "left_out": left_out, "label": label, "probability": value if method == "ours" else 0.5}
+            image | {"method": method, "left_out": left_out, "probability": value if method == "ours" else 0.5}
             for method in ("original", "ours")
-            for label, value in zip(labels, probability, strict=True)
+            for image, value in zip(images, probability, strict=True)
         ],
     )
 
@@ -103,4 +105,20 @@ def test_missing_file_is_named_before_training(pretrained: Path, missing: Path) 
 
 
 def test_numbers_are_read_as_the_stage_finetune_writes_them(pretrained: Path) -> None:
-    assert json.loads(METRICS.read_text())["temperature"] * publish.unseen_temperature() == pytest.approx(3, rel=1e-3)
+    temperature = json.loads(METRICS.read_text())["temperature"] * unseen_temperature(publish.read_left_out())
+    assert temperature == pytest.approx(3, rel=1e-3)
+
+
+def test_only_our_models_on_sources_left_out_count(pretrained: Path) -> None:
+    images = [
+        ("ours", "prado", "1.jpg", "prado", "painting", "train", "0.900000"),
+        ("linear-probe", "", "2.jpg", "prado", "photo", "test", "0.800000"),
+        ("ours", "louvre", "3.jpg", "louvre", "photo", "test", "0.000000"),
+        ("linear-probe", "prado", "1.jpg", "prado", "painting", "train", "0.700000"),
+    ]
+    write_table(COMPARED, COLUMNS, [dict(zip(COLUMNS, image, strict=True)) for image in images])
+    found = publish.read_left_out()
+    assert found.paths.tolist() == ["1.jpg", "3.jpg"]
+    assert found.sources.tolist() == ["prado", "louvre"]
+    assert found.labels.tolist() == ["painting", "photo"]
+    assert found.probabilities.tolist() == [0.9, 0.0]
