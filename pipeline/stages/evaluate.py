@@ -209,7 +209,7 @@ def write_worst(predictions: Predictions, count: int) -> None:
         worst = images.at(np.argsort(images.belief, kind="stable")[:count])
         tiles = []
         for path, label, probability in zip(worst.paths, worst.labels, worst.probabilities, strict=True):
-            rows.append({"path": path, "source": source, "label": label, "probability": probability})
+            rows.append({"path": path, "source": source, "label": label, "probability": f"{probability:.6f}"})
             tiles.append((load_rgb(Path(path)), f"{source}, {label}: {probability:.2f}"))
         sheets.append(np.asarray(contact_sheet(tiles, SHEET_COLUMNS, SHEET_TILE_PX)))
     write_table(WORST, rows[0], rows)

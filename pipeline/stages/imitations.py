@@ -51,8 +51,10 @@ CODE = [
     Path(__file__).parents[2] / name
     for name in (
         "pipeline/augmentation.py",
+        "pipeline/images.py",
         "pipeline/imitations.py",
         "pipeline/painting/losses.py",
+        "pipeline/tensors.py",
         "pipeline/transfer.py",
         "pipeline/vgg.py",
         "scrapers/sample/strokes.py",
@@ -72,8 +74,6 @@ class Imitation:
     path: Path
     photo: str
     source: str
-    number: int
-    """Of the imitations of this photograph."""
     style: str = ""
     """The picture that lends its style; filters need none."""
     lender: str = ""
@@ -122,7 +122,7 @@ def plan(training: Sequence[Mapping[str, str]], params: Imitations) -> Iterator[
         folder, stem = FOLDER / row["source"], Path(row["path"]).stem
         for number in range(params.per_photo):
             path = folder / f"{stem}-{number + 1}.jpg"
-            yield Imitation(path=path, photo=row["path"], source=row["source"], number=number)
+            yield Imitation(path=path, photo=row["path"], source=row["source"])
         chance = f"{params.seed} {row['path']}"
         if lenders and _hash(chance) < params.transferred * 2**256:
             lender = max(lenders, key=lambda name: _hash(f"{chance} {name}"))
@@ -130,7 +130,6 @@ def plan(training: Sequence[Mapping[str, str]], params: Imitations) -> Iterator[
                 path=folder / f"{stem}-{STYLED}.jpg",
                 photo=row["path"],
                 source=row["source"],
-                number=params.per_photo,
                 style=max(lenders[lender], key=lambda path: _hash(f"{chance} {path}")),
                 lender=lender,
             )
@@ -182,13 +181,13 @@ def paint_all(imitations: Sequence[Imitation], seed: int, side_px: int) -> list[
 def paint_one(imitation: Imitation, settings: Settings) -> str:
     """Paint one imitation, unless it is there and up to date; its manner.
 
-    The file's comment tells the manner and the fingerprint: of the code, the seed, the number, and the pictures.
+    The file's comment tells the manner and the fingerprint: of the code, the seed, the path, and the pictures.
     """
     cv2.setNumThreads(1)  # every core has a process
     torch.set_num_threads(1)
     data = read_image(Path(imitation.photo))
     style = read_style(imitation) if imitation.style else b""
-    state = f"{settings.seed} {imitation.photo} {imitation.number}"
+    state = f"{settings.seed} {imitation.path}"
     side_px = settings.side_px if imitation.style else 0
     contents = " ".join(hashlib.sha256(each).hexdigest() for each in (data, style))
     fingerprint = hashlib.sha256(f"{state} {contents} {side_px} {settings.code}".encode()).hexdigest()
