@@ -229,7 +229,7 @@ def _prepare(folder: Path, layout: _Layout, fingerprint: str) -> int:
         write_text(started, fingerprint)
     for name in (PARTIAL, CHECKSUMS):
         (folder / name).touch()
-    *checksums, _ = (folder / CHECKSUMS).read_text(errors="replace").split("\n")  # the last line has no end, or is empty
+    *checksums, _ = (folder / CHECKSUMS).read_text(errors="replace").split("\n")  # the last has no end
     sound = _count_sound(folder / PARTIAL, layout, checksums)
     if sound:
         log.info("continuing after row %d of %d", sound, layout.shape[0])
