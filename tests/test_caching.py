@@ -170,6 +170,16 @@ def test_killed_run_goes_on_after_its_last_whole_row(
     assert files() == finished
 
 
+def test_checksum_without_the_end_of_its_line_is_not_whole(network: VGG16, rows: list[Row]) -> None:
+    cache(network, rows)
+    finished = files()
+    checksums = "".join(f"{entry['crc32']}\n" for entry in open_features(FOLDER).index)
+    (FOLDER / "features.npy").rename(FOLDER / "features.npy.partial")
+    (FOLDER / "checksums.partial").write_text(checksums[: 5 * 9 - 1])
+    cache(network, rows)
+    assert files() == finished
+
+
 def test_sigkill_costs_no_whole_batch(network: VGG16, rows: list[Row], computed: list[Row]) -> None:
     cache(network, rows)
     finished = files()
