@@ -32,10 +32,8 @@ def main() -> None:
     dtype = network_dtype(device)
     network = VGG16().requires_grad_(False).to(memory_format=torch.channels_last).to(device, dtype)
     network.mean = network.mean.float()
-    painter = Painter(
-        network, torch.rand(shape), default_params().stylize, height_px=shape[1], width_px=shape[2], device=device
-    )
-    image = torch.rand(shape)
+    style, image = torch.rand(shape), torch.rand(shape)
+    painter = Painter(network, [style], default_params().stylize, first=image, device=device)
 
     def bare_passes() -> None:
         for _ in range(STEPS):

@@ -7,7 +7,7 @@ import json
 import logging
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Annotated
 import platformdirs
 import typer
 from PIL import Image
+from torch import Tensor
 
 from pipeline.check import check_machine
 from pipeline.classification import NEGATIVE, POSITIVE, classify, load_classifier
@@ -24,9 +25,11 @@ from pipeline.device import pick_device
 from pipeline.encoding import Sound, write_video
 from pipeline.files import replacing
 from pipeline.images import load_rgb
-from pipeline.painting.clip import live_motion, paint_clip, work_folder
+from pipeline.motion import Frame, live_motion
+from pipeline.painting.clip import blend, work_folder
 from pipeline.painting.frame import Painter, painting_network
-from pipeline.params import Stylize, default_params
+from pipeline.painting.passes import paint_frames
+from pipeline.params import Colours, Stylize, default_params
 from pipeline.tensors import to_image, to_tensor
 from pipeline.video import parse_frames, probe, read_frames
 from pipeline.weights import install_weights
@@ -51,7 +54,24 @@ app = typer.Typer(
     help="Paint videos and photographs in the style of a picture, and tell paintings from photographs.",
 )
 
-StyleOption = Annotated[Path, typer.Option("--style", help="The picture whose style is taken.")]
+StylesOption = Annotated[
+    list[Path], typer.Option("--style", help="The picture whose style is taken; once more for a mixture of styles.")
+]
+WeightsOption = Annotated[
+    str | None, typer.Option(metavar="W,W", help="Weights of the styles, in their order.", show_default="equal")
+]
+StrengthOption = Annotated[
+    float, typer.Option(min=0, max=1, help="0 leaves the picture's textures, 1 takes the style's.")
+]
+ColoursOption = Annotated[
+    Colours,
+    typer.Option(
+        help="The colours of the style, the style's matched to the content's, or those of the content itself."
+    ),
+]
+MaskOption = Annotated[
+    Path | None, typer.Option(help="A picture: what is white is painted, what is black stays as it was.")
+]
 WidthOption = Annotated[
     int | None,
     typer.Option(
@@ -91,66 +111,87 @@ def classify_command(
 @app.command("image")
 def image_command(
     photo: Annotated[Path, typer.Argument(help="The photograph to paint.")],
-    style: StyleOption,
+    style: StylesOption,
     output: Annotated[Path, typer.Option(help=f"The painting: a file ending in {', '.join(OUTPUT_SUFFIXES)}.")],
     width: WidthOption = None,
     iterations: Annotated[int, typer.Option(min=1, help="Steps at most; more is closer to the style.")] = 300,
+    weights: WeightsOption = None,
+    strength: StrengthOption = 1.0,
+    colours: ColoursOption = "style",
+    mask: MaskOption = None,
 ) -> None:
     """Paint a photograph in the style of a picture."""
     _check_output(output, OUTPUT_SUFFIXES)
+    mixture = _parse_weights("--weights", weights, len(style))
     content = load_rgb(photo)
     width = width or min(WIDTH_PX, content.width)
     size = (width, max(1, round(content.height * width / content.width)))
-    content = content.resize(size, Image.Resampling.LANCZOS)
-    painter = _painter(style, default_params().stylize, width_px=size[0], height_px=size[1])
-    pixels = to_tensor(content)
+    pixels = to_tensor(content.resize(size, Image.Resampling.LANCZOS))
+    settings = replace(default_params().stylize, strength=strength, colours=colours)
+    painter = _painter(style, settings, pixels, mask)
     with progress(total=iterations, unit="step", description=f"paint {photo.name}") as bar:
-        painted = painter.paint(pixels, start=pixels, iterations=iterations, on_iteration=bar.update)
+        start = painter.start_coarse(pixels, pixels, mixture, iterations)
+        painted = painter.paint(pixels, start=start, weights=mixture, iterations=iterations, on_iteration=bar.update)
     with replacing(output) as temporary:
-        to_image(painted.image).save(temporary, quality=95)
+        to_image(painter.finish(painted.image, pixels)).save(temporary, quality=95)
     log.info("%s: %d x %d pixels after %d steps", output, *size, painted.iterations)
 
 
 @app.command("video")
 def video_command(
     clip: Annotated[Path, typer.Argument(help="The video to paint.")],
-    style: StyleOption,
+    style: StylesOption,
     output: Annotated[Path, typer.Option(help="The painted video, ending in .mp4.")],
     width: WidthOption = None,
     frames: Annotated[str, typer.Option(metavar="A:B", help="Only the frames from A to B, B left out.")] = ":",
+    weights: WeightsOption = None,
+    weights_at_end: Annotated[
+        str | None, typer.Option(metavar="W,W", help="The weights that those go over to until the end of the video.")
+    ] = None,
+    strength: StrengthOption = 1.0,
+    colours: ColoursOption = "style",
+    mask: MaskOption = None,
     temporal: Annotated[
         bool, typer.Option("--temporal/--no-temporal", help="Keep strokes on what moves, or paint each frame alone.")
     ] = True,
 ) -> None:
     """Paint a video in the style of a picture; rate and sound stay as they are.
 
-    A run that was stopped goes on at the first unfinished frame when it is started again in the same way.
+    The first painted frame is shown in a picture as soon as it is there. A run that was stopped goes on at the first
+    unfinished frame when it is started again in the same way.
     """
     _check_output(output, (".mp4",))
     chosen = parse_frames(frames)
     info = probe(clip)
     count = chosen.stop or info.frame_count
+    total = count and count - chosen.start
+    first_weights = _parse_weights("--weights", weights, len(style))
+    last_weights = _parse_weights("--weights-at-end", weights_at_end, len(style)) if weights_at_end else first_weights
+    if weights_at_end and total is None:
+        raise UserError(f"{clip} does not say how long it is: name its end with --frames 0:B for --weights-at-end")
     width = width or min(WIDTH_PX, info.width_px)
     content = read_frames(clip, chosen, width)
     first = next(content)
-    height_px, width_px = first.shape[:2]
     params = default_params()
-    painter = _painter(style, params.stylize, width_px=width_px, height_px=height_px)
-    settings = (replace(params.stylize, jobs={}), params.flow, width, frames, temporal)
-    inputs = [clip, style, _weights(), _model()]
-    folder = work_folder(output.parent / f".{output.stem}.frames", inputs, *settings)
-    painted = paint_clip(
+    settings = replace(params.stylize, jobs={}, strength=strength, colours=colours)
+    painter = _painter(style, settings, to_tensor(first), mask)
+    choices = (settings, params.flow, width, frames, temporal, first_weights, last_weights)
+    inputs = [clip, *style, *([mask] if mask else []), _weights(), _model()]
+    folder = work_folder(output.parent / f".{output.stem}.frames", inputs, *choices)
+    painted = paint_frames(
         painter,
         chain((first,), content),
         live_motion(params.flow) if temporal else None,
         folder,
-        total=count and count - chosen.start,
+        weights=blend(first_weights, last_weights, total or 1),
+        total=total,
         name=clip.name,
     )
     sound = Sound(clip, chosen.start / info.frame_rate)
-    write_video(output, (frame for frame, _ in painted), info.frame_rate, CRF, sound)
+    shown = _show_first((frame for frame, _ in painted), folder.parent / "first-frame.jpg")
+    write_video(output, shown, info.frame_rate, CRF, sound)
     shutil.rmtree(folder.parent)
-    log.info("%s: %d x %d pixels, %.4g frames a second", output, width_px, height_px, info.frame_rate)
+    log.info("%s: %d x %d pixels, %.4g frames a second", output, first.shape[1], first.shape[0], info.frame_rate)
 
 
 @app.command("check")
@@ -169,11 +210,37 @@ def main() -> None:
     run(lambda argv: app(args=list(argv), prog_name="paint"))
 
 
-def _painter(style: Path, settings: Stylize, *, width_px: int, height_px: int) -> Painter:
+def _painter(styles: Sequence[Path], settings: Stylize, first: Tensor, mask: Path | None) -> Painter:
+    """For images of the size of ``first`` (3, H, W)."""
     device = pick_device()
-    picture = to_tensor(load_rgb(style))
+    pictures = [to_tensor(load_rgb(style)) for style in styles]
     network = painting_network(_weights(), _model(), device)
-    return Painter(network, picture, settings, height_px=height_px, width_px=width_px, device=device)
+    height_px, width_px = first.shape[1:]
+    shape = to_tensor(load_rgb(mask).resize((width_px, height_px)))[0] if mask else None
+    return Painter(network, pictures, settings, first=first, device=device, mask=shape)
+
+
+def _parse_weights(option: str, text: str | None, count: int) -> list[float]:
+    """``"2,1"`` for two styles; without a text all weigh the same."""
+    if text is None:
+        return [1.0] * count
+    try:
+        weights = [float(each) for each in text.split(",")]
+    except ValueError:
+        weights = []
+    if len(weights) != count or not all(0 <= weight < 1e6 for weight in weights) or not sum(weights):
+        raise UserError(f"{option} {text} should be a number for each --style, with commas between them, such as 2,1")
+    return weights
+
+
+def _show_first(frames: Iterable[Frame], path: Path) -> Iterator[Frame]:
+    """The same frames; the first is also written as a picture, for people who would not wait to see it."""
+    for index, frame in enumerate(frames):
+        if index == 0:
+            with replacing(path) as temporary:
+                Image.fromarray(frame).save(temporary, quality=95)
+            log.info("the first frame is in %s", path)
+        yield frame
 
 
 def _model() -> Path:

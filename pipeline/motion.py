@@ -4,7 +4,7 @@ A flow has the shape (H, W, 2) and holds (dx, dy) in pixels: what one frame show
 (x + dx, y + dy).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -21,11 +21,16 @@ from pipeline.params import Flow
 
 MIN_SIDE_PX = 16
 """DIS raises on images with a side of less than 12 pixels, too small for its patches on any scale."""
+Frame = NDArray[np.uint8]
+"""RGB, (H, W, 3)."""
+Field = NDArray[np.float32]
+Motion = Callable[[int, Frame, int, Frame], tuple[Field, Field]]
+"""``motion(i, frame, j, other)``: flow (H, W, 2) in pixels from frame i to frame j, and its reliability (H, W)."""
 EDGE_SIGMA_PX = 0.8
 """Of the Gaussian that softens the edges of the reliability (Ruder 2016)."""
 
 
-def optical_flow(first: NDArray[np.uint8], second: NDArray[np.uint8], settings: Flow) -> NDArray[np.float32]:
+def optical_flow(first: Frame, second: Frame, settings: Flow) -> Field:
     """Flow (H, W, 2) from ``first`` to ``second``, two RGB frames (H, W, 3) of one size, on the grid of ``first``.
 
     Dense inverse search: Kroeger, Timofte, Dai and Van Gool, "Fast Optical Flow using Dense Inverse Search" (2016).
@@ -90,6 +95,28 @@ def reliability(forward: NDArray[np.float32], backward: NDArray[np.float32], set
     return np.clip(cv2.GaussianBlur(weight, (0, 0), EDGE_SIGMA_PX), 0, 1)
 
 
+def live_motion(settings: Flow) -> Motion:
+    """The motion, computed when it is asked for."""
+
+    def live(index: int, frame: Frame, other_index: int, other: Frame) -> tuple[Field, Field]:
+        back, there = optical_flow(frame, other, settings), optical_flow(other, frame, settings)
+        return back, reliability(there, back, settings)
+
+    return live
+
+
+def stored_motion(flows: Mapping[int, "ClipFlow"], settings: Flow) -> Motion:
+    """The motion that was computed before, for frames as far apart as the keys of ``flows``."""
+
+    def stored(index: int, frame: Frame, other_index: int, other: Frame) -> tuple[Field, Field]:
+        flow = flows[abs(index - other_index)]
+        if other_index < index:
+            return flow.backward(other_index), flow.reliability(other_index)
+        return flow.forward(index), reliability(flow.backward(index), flow.forward(index), settings)
+
+    return stored
+
+
 def _square(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     squares: NDArray[np.float32] = np.einsum("...i,...i->...", vectors, vectors)
     return squares
@@ -97,10 +124,10 @@ def _square(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True)
 class ClipFlow:
-    """The flow of a whole clip of T frames of H x W, as ``data/flow/<clip>/`` holds it, memory-mapped.
+    """The flow over one interval k in a clip of T frames of H x W, as ``data/flow/<clip>/<k>/`` holds it, memory-mapped.
 
-    Entry ``i`` of each array belongs to frames ``i`` and ``i + 1``. ``forwards`` and ``backwards`` are
-    float16 (T-1, H, W, 2), in pixels; ``reliabilities`` are uint8 (T-1, H, W), 255 for fully reliable.
+    Entry ``i`` of each array belongs to frames ``i`` and ``i + k``. ``forwards`` and ``backwards`` are
+    float16 (T-k, H, W, 2), in pixels; ``reliabilities`` are uint8 (T-k, H, W), 255 for fully reliable.
     """
 
     forwards: NDArray[np.float16]
@@ -126,7 +153,7 @@ class ClipFlow:
                 for name in ("forward", "backward", "reliability")
             )
         except FileNotFoundError:
-            raise UserError(f"{folder} has no flow; `dvc repro flow@{folder.name}` makes it") from None
+            raise UserError(f"{folder} has no flow; `dvc repro flow@{folder.parent.name}` makes it") from None
         except (ValueError, EOFError):
             raise UserError(f"{folder} holds a broken file; delete it and run `dvc repro`") from None
         if not forwards.shape == backwards.shape == (*reliabilities.shape, 2):
@@ -138,13 +165,18 @@ class ClipFlow:
         return len(self.reliabilities)
 
     def forward(self, i: int) -> NDArray[np.float32]:
-        """From frame ``i`` to frame ``i + 1``, on the grid of frame ``i``: (H, W, 2)."""
+        """From frame ``i`` to frame ``i + k``, on the grid of frame ``i``: (H, W, 2)."""
         return np.asarray(self.forwards[i], np.float32)
 
     def backward(self, i: int) -> NDArray[np.float32]:
-        """From frame ``i + 1`` to frame ``i``, on the grid of frame ``i + 1``: (H, W, 2)."""
+        """From frame ``i + k`` to frame ``i``, on the grid of frame ``i + k``: (H, W, 2)."""
         return np.asarray(self.backwards[i], np.float32)
 
     def reliability(self, i: int) -> NDArray[np.float32]:
         """Of ``backward(i)``, from 0 to 1: (H, W)."""
         return np.asarray(self.reliabilities[i], np.float32) / np.float32(255)
+
+
+def open_flows(folder: Path, intervals: Sequence[int]) -> dict[int, ClipFlow]:
+    """The flow of a clip by interval. Raises :class:`UserError` if one is missing or broken."""
+    return {interval: ClipFlow.open(folder / str(interval)) for interval in intervals}

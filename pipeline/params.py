@@ -23,6 +23,9 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 """A name becomes part of file names and of DVC stage names."""
 FrameRange = Annotated[str, Field(pattern=r"^\d*:\d*$")]
 FeatureType = Literal["float16", "float32"]
+Colours = Literal["style", "matched", "content"]
+"""Whose colours a painting has: the style's; the style's, matched to the content's; or the content's own."""
+Start = Literal["warped", "last", "noise"]
 Layer = Annotated[str, Field(pattern=r"^relu(1_[12]|2_[12]|3_[123]|4_[123]|5_[123])$")]
 
 
@@ -197,10 +200,35 @@ class Flow:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Job:
-    """One video: a clip painted in a style."""
+    """One video: a clip painted in a style, or a mixture of styles."""
 
     clip: Name
-    style: Name
+    styles: Annotated[dict[Name, Positive], Field(min_length=1)]
+    """Their weights, of any sum."""
+    styles_at_end: dict[Name, Positive] = field(default_factory=dict)
+    """The weights that those of the first frame change to, evenly, until the last; empty if they do not change."""
+
+    def style_names(self) -> list[str]:
+        """All styles of the job, in alphabetical order."""
+        return sorted({*self.styles, *self.styles_at_end})
+
+    def weights(self) -> tuple[list[float], list[float]]:
+        """Of the styles, in that order, at the first frame and at the last."""
+        first, last = self.styles, self.styles_at_end or self.styles
+        return [first.get(name, 0.0) for name in self.style_names()], [
+            last.get(name, 0.0) for name in self.style_names()
+        ]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Multipass:
+    """Many short passes over a shot, in turn forwards and backwards (Ruder 2016, section 5.3)."""
+
+    passes: Annotated[int, Field(ge=2)]
+    iterations: Count
+    blend_weight: NonNegative
+    temporal_from_pass: Count
+    temporal_weight: NonNegative
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -212,12 +240,31 @@ class Stylize:
     content_weight: NonNegative
     style_weight: NonNegative
     temporal_weight: NonNegative
+    temporal_intervals: Annotated[tuple[Count, ...], Field(min_length=1)]
+    """How many frames back each frame is tied to, the closest first: J of Ruder 2016, eq. 8."""
     tv_weight: NonNegative
+    strength: Ratio
+    colours: Colours
+    start: Start
+    scales: Annotated[int, Field(ge=1, le=6)]
+    multipass: Multipass | None
     first_frame_iterations: Count
     next_frame_iterations: Count
     stop_relative_change: NonNegative
     stop_window: Count
     jobs: dict[Name, Job] = field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.temporal_intervals != tuple(sorted({1, *self.temporal_intervals})):
+            raise ValueError("temporal_intervals should begin with 1 and grow, such as [1, 10]")
+        return self
+
+    def job(self, name: str) -> Job:
+        """Raises :class:`UserError` if there is no job of this name."""
+        if name not in self.jobs:
+            raise UserError(f"there is no job {name!r} under stylize.jobs in params.yaml")
+        return self.jobs[name]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -250,8 +297,9 @@ class Params:
         for name, job in self.stylize.jobs.items():
             if job.clip not in self.clips:
                 raise ValueError(f"stylize.jobs.{name} names the clip {job.clip!r}, which is not under clips")
-            if job.style not in self.styles:
-                raise ValueError(f"stylize.jobs.{name} names the style {job.style!r}, which is not under styles")
+            for style in job.style_names():
+                if style not in self.styles:
+                    raise ValueError(f"stylize.jobs.{name} names the style {style!r}, which is not under styles")
         return self
 
 

@@ -1,33 +1,27 @@
-"""Paint the frames of a clip one after the other, each near the last one carried along the optical flow.
+"""Paint the frames of a clip one after the other, each near earlier ones carried along the optical flow.
 
 Finished frames wait in a folder, in float32, so that a run that was stopped goes on where it was, with the same result.
 """
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.console import progress
 from pipeline.files import replacing
-from pipeline.motion import ClipFlow, optical_flow, reliability, warp
-from pipeline.painting.frame import Painter
-from pipeline.painting.losses import Neighbour
-from pipeline.params import Flow
+from pipeline.motion import Field, Frame, Motion, warp
+from pipeline.painting.frame import Painted, Painter
+from pipeline.painting.losses import Neighbour, closest_first
+from pipeline.params import Start
 from pipeline.tensors import to_pixels, to_tensor
-
-Frame = NDArray[np.uint8]
-"""RGB, (H, W, 3)."""
-
-Field = NDArray[np.float32]
-Motion = Callable[[int, Frame, Frame], tuple[Field, Field]]
-"""``motion(i, previous, current)``: flow (H, W, 2) in pixels from frame i to i - 1, and its reliability (H, W)."""
 
 CUT_RELIABILITY = 0.25
 """A frame that shares less than this of its area with the last one begins a new shot. In street footage with cuts,
@@ -42,6 +36,9 @@ CODE = (
 RIDGE = 1e-3
 """Strength of the regularisation when colours are matched, in mean squares of the [0, 1] range."""
 
+Weights = Callable[[int], Sequence[float]]
+"""The weights of the painter's styles in the frame of a number."""
+
 
 @dataclass(frozen=True)
 class FrameCost:
@@ -51,24 +48,16 @@ class FrameCost:
     seconds: float
 
 
-def stored_motion(flow: ClipFlow) -> Motion:
-    """The motion that was computed before."""
+@dataclass(frozen=True)
+class Step:
+    """A frame to be painted, or painted before, and how it moved since earlier frames of its shot."""
 
-    def stored(index: int, previous: Frame, current: Frame) -> tuple[Field, Field]:
-        return flow.backward(index - 1), flow.reliability(index - 1)
-
-    return stored
-
-
-def live_motion(settings: Flow) -> Motion:
-    """The motion, computed when it is asked for."""
-
-    def live(index: int, previous: Frame, current: Frame) -> tuple[Field, Field]:
-        forward = optical_flow(previous, current, settings)
-        backward = optical_flow(current, previous, settings)
-        return backward, reliability(forward, backward, settings)
-
-    return live
+    index: int
+    frame: Frame
+    shot: int
+    """The first frame of its shot."""
+    motions: Mapping[int, tuple[Field, Field]]
+    """Earlier frame: flow to it and reliability; the closest first. Empty for the first frame of a shot."""
 
 
 def work_folder(parent: Path, inputs: Iterable[Path], *settings: object) -> Path:
@@ -84,48 +73,124 @@ def work_folder(parent: Path, inputs: Iterable[Path], *settings: object) -> Path
 
 
 def paint_clip(
-    painter: Painter, frames: Iterable[Frame], motion: Motion | None, folder: Path, *, total: int | None, name: str
+    painter: Painter,
+    frames: Iterable[Frame],
+    motion: Motion | None,
+    folder: Path,
+    *,
+    weights: Weights,
+    total: int | None,
+    name: str,
 ) -> Iterator[tuple[Frame, FrameCost]]:
     """Yield each of ``frames`` painted, and what it cost.
 
-    Without ``motion`` every frame is painted on its own. ``folder`` keeps finished frames and gives them back.
+    A frame is tied to those that the settings say in its shot (Ruder 2016, eq. 8). ``folder`` keeps finished frames.
     """
-    settings = painter.settings
-    last: tuple[Frame, Tensor] | None = None
+    intervals = painter.settings.temporal_intervals
+    painted: deque[Tensor] = deque(maxlen=max(intervals))
     with progress(total=total, unit="frame", description=f"paint {name}") as bar:
-        for index, frame in enumerate(frames):
-            path = folder / f"frame-{index:06d}.npz"
+        for step in ahead(steps(frames, motion, folder, intervals)):
+            path = frame_path(folder, step.index)
             if not path.exists():
-                content = to_tensor(frame)
-                start, neighbour, iterations = content, None, settings.first_frame_iterations
-                if motion is not None and last is not None:
-                    flow, reliable = motion(index, last[0], frame)
-                    if reliable.mean() >= CUT_RELIABILITY:
-                        weights = torch.from_numpy(reliable)
-                        warped, _ = warp(last[1], torch.from_numpy(flow), fill=(0, 0, 0))
-                        start = fill_in(warped, content, weights)
-                        neighbour = Neighbour(warped[None].to(painter.device), weights.to(painter.device))
-                        iterations = settings.next_frame_iterations
                 began = time.perf_counter()
-                painted = painter.paint(content, start=start, neighbour=neighbour, iterations=iterations)
-                cost = FrameCost(painted.iterations, time.perf_counter() - began)
-                with replacing(path) as temporary:
-                    np.savez(temporary, image=painted.image.numpy(), iterations=cost.iterations, seconds=cost.seconds)
-            with np.load(path, allow_pickle=False) as stored:
-                image = torch.from_numpy(stored["image"])
-                cost = FrameCost(int(stored["iterations"]), float(stored["seconds"]))
-            last = frame, image
+                result = paint_step(painter, step, {j: painted[j - step.index] for j in step.motions}, weights)
+                cost = FrameCost(result.iterations, time.perf_counter() - began)
+                save_frame(path, result.image, cost, step.shot)
+            image, cost = load_frame(path)
+            painted.append(image)
             bar.update()
-            yield to_pixels(image), cost
+            yield to_pixels(painter.finish(image, to_tensor(step.frame))), cost
 
 
-def fill_in(warped: Tensor, content: Tensor, weights: Tensor) -> Tensor:
-    """Where to start: the last painted frame, warped (3, H, W), and where its weight (H, W) is 0, recoloured content.
+def blend(first: Sequence[float], last: Sequence[float], count: int) -> Weights:
+    """Weights that go evenly from those of the ``first`` frame to those of the ``last`` one of ``count``."""
 
-    Ruder 2016 starts from the warped frame everywhere; where something was uncovered, that leaves a ghost of what hid
-    it. Content in its own colours would stay as it is: its content loss is nil, and the style is met elsewhere.
+    def weights(index: int) -> list[float]:
+        share = min(1.0, index / max(1, count - 1))
+        return [(1 - share) * a / sum(first) + share * b / sum(last) for a, b in zip(first, last, strict=True)]
+
+    return weights
+
+
+def steps(frames: Iterable[Frame], motion: Motion | None, folder: Path, intervals: Sequence[int]) -> Iterator[Step]:
+    """What is known of each frame before it is painted; the motion only of those that ``folder`` does not hold."""
+    earlier: deque[Frame] = deque(maxlen=max(intervals))
+    shot = 0
+    for index, frame in enumerate(frames):
+        motions: dict[int, tuple[Field, Field]] = {}
+        path = frame_path(folder, index)
+        if path.exists():
+            shot = load_mark(path)
+        elif motion is None:
+            shot = index
+        else:
+            for interval in intervals:
+                if index - interval < shot:
+                    break
+                found = motion(index, frame, index - interval, earlier[-interval])
+                if interval == 1 and found[1].mean() < CUT_RELIABILITY:
+                    shot = index
+                    break
+                motions[index - interval] = found
+        earlier.append(frame)
+        yield Step(index, frame, shot, motions)
+
+
+def ahead(items: Iterator[Step]) -> Iterator[Step]:
+    """The same, each made in a thread while the one before is used: flow and decoding cost no time of their own."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        coming = thread.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = thread.submit(next, items, None)
+            yield item
+
+
+def paint_step(painter: Painter, step: Step, painted: Mapping[int, Tensor], weights: Weights) -> Painted:
+    """Paint one frame, near the ``painted`` ones (3, H, W) that its motions lead to."""
+    settings, mixture = painter.settings, weights(step.index)
+    content = to_tensor(step.frame)
+    kept = closest_first([torch.from_numpy(reliable) for _, reliable in step.motions.values()])
+    warped = [warp(painted[j], torch.from_numpy(flow), fill=(0, 0, 0))[0] for j, (flow, _) in step.motions.items()]
+    if not step.motions:
+        iterations = settings.first_frame_iterations
+        start = painter.start_coarse(content, first_start(content, step.index, settings.start), mixture, iterations)
+    else:
+        iterations = settings.next_frame_iterations
+        match settings.start:
+            case "noise":
+                start = noise(content, step.index)
+            case "last":
+                start = painted[step.index - 1]
+            case "warped":
+                start = fill_in(warped, kept, content)
+    return painter.paint(
+        content,
+        start=start,
+        weights=mixture,
+        neighbours=[Neighbour(image[None], weight) for image, weight in zip(warped, kept, strict=True)],
+        iterations=iterations,
+    )
+
+
+def first_start(content: Tensor, index: int, start: Start) -> Tensor:
+    """Where the first frame of a shot starts: ``content`` (3, H, W) itself, or noise."""
+    return noise(content, index) if start == "noise" else content
+
+
+def noise(content: Tensor, index: int) -> Tensor:
+    """Uniform noise of the shape of ``content``, always the same for the frame of a number."""
+    return torch.rand(content.shape, generator=torch.Generator().manual_seed(index))
+
+
+def fill_in(warped: Sequence[Tensor], weights: Sequence[Tensor], content: Tensor) -> Tensor:
+    """Where to start: painted frames, warped (3, H, W), by their weights (H, W), and recoloured content for the rest.
+
+    Ruder 2016 starts from the warped last frame everywhere; where something was uncovered, that leaves a ghost of what
+    hid it. Content in its own colours would stay as it is: its content loss is nil, and the style is met elsewhere.
     """
-    return torch.lerp(recolour(content, warped, weights), warped, weights)
+    known = torch.stack([weight * image for weight, image in zip(weights, warped, strict=True)]).sum(dim=0)
+    weight = torch.stack(list(weights)).sum(dim=0)
+    return known + (1 - weight) * recolour(content, known / weight.clamp_min(1e-6), weight)
 
 
 def recolour(content: Tensor, painted: Tensor, weights: Tensor) -> Tensor:
@@ -138,3 +203,26 @@ def recolour(content: Tensor, painted: Tensor, weights: Tensor) -> Tensor:
     normal = weighted @ inputs.T + RIDGE * weights.numel() * torch.eye(len(inputs))
     change: Tensor = torch.linalg.solve(normal, weighted @ (painted - content).flatten(1).T)
     return (content + (change.T @ inputs).reshape(content.shape)).clamp(0, 1)
+
+
+def frame_path(folder: Path, index: int) -> Path:
+    """Where the frame of this number waits, once it is finished."""
+    return folder / f"frame-{index:06d}.npz"
+
+
+def save_frame(path: Path, image: Tensor, cost: FrameCost, mark: int) -> None:
+    """Keep a finished frame (3, H, W), what it cost, and a number that tells how far it is, whole or not at all."""
+    with replacing(path) as temporary:
+        np.savez(temporary, image=image.numpy(), iterations=cost.iterations, seconds=cost.seconds, mark=mark)
+
+
+def load_frame(path: Path) -> tuple[Tensor, FrameCost]:
+    """A finished frame (3, H, W) and what it cost."""
+    with np.load(path, allow_pickle=False) as stored:
+        return torch.from_numpy(stored["image"]), FrameCost(int(stored["iterations"]), float(stored["seconds"]))
+
+
+def load_mark(path: Path) -> int:
+    """The number that a finished frame was kept with."""
+    with np.load(path, allow_pickle=False) as stored:
+        return int(stored["mark"])

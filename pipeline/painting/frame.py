@@ -1,7 +1,8 @@
-"""Paint one image: the content of a photograph, the style of a picture, and nearness to a painted neighbour."""
+"""Paint one image: the content of a photograph, the style of pictures, and nearness to painted neighbours."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -10,9 +11,10 @@ from torch.nn.functional import interpolate
 
 from pipeline.console import UserError
 from pipeline.device import network_dtype
+from pipeline.painting.colour import keep_colours, luminance, match_colours, match_luminance
 from pipeline.painting.losses import Losses, Neighbour, frame_losses, gram_matrix
 from pipeline.painting.optimise import DivergedError, Stop, minimise
-from pipeline.params import Stylize
+from pipeline.params import Colours, Stylize
 from pipeline.vgg import VGG16, load_network
 
 MIN_SIDE_PX = 32
@@ -26,6 +28,7 @@ class Painted:
     image: Tensor
     """(3, H, W) in [0, 1], float32, on the CPU."""
     iterations: int
+    """At full size."""
 
 
 def painting_network(weights: Path, model: Path | None, device: torch.device) -> VGG16:
@@ -40,62 +43,150 @@ def painting_network(weights: Path, model: Path | None, device: torch.device) ->
 
 
 class Painter:
-    """A style and the settings of the optimisation, ready to paint images of one size.
+    """Styles and the settings of the optimisation, ready to paint images of one size.
 
-    ``style`` is (3, H, W) in [0, 1] of any size: it is resized to the area of the content, as in Ruder 2016.
+    ``styles`` are (3, H, W) in [0, 1] of any size: each is resized to the area of the content, as in Ruder 2016.
+    ``first`` (3, H, W), in [0, 1], is one of the images to be painted: all have its size, and styles take on its
+    colours where ``settings.colours`` says so. Where ``mask`` (H, W), in [0, 1], is 0, the content shows through.
     """
 
     def __init__(
-        self, network: VGG16, style: Tensor, settings: Stylize, *, height_px: int, width_px: int, device: torch.device
+        self,
+        network: VGG16,
+        styles: Sequence[Tensor],
+        settings: Stylize,
+        *,
+        first: Tensor,
+        device: torch.device,
+        mask: Tensor | None = None,
     ) -> None:
+        height_px, width_px = first.shape[1:]
         if min(height_px, width_px) < MIN_SIDE_PX:
             raise UserError(f"{width_px} x {height_px} pixels are too few to paint: each side needs {MIN_SIDE_PX}")
         self.settings = settings
+        self.size = (height_px, width_px)
         self.device = device
+        self.mask = mask
         self.network = network.requires_grad_(False)
         self.layers = {*settings.content_layers, *settings.style_layers}
-        scale = (height_px * width_px / (style.shape[1] * style.shape[2])) ** 0.5
-        resized = interpolate(
-            style[None], scale_factor=scale, mode="bilinear", antialias=True, recompute_scale_factor=True
-        )
-        with torch.no_grad():
-            taps = network.taps(resized.clamp(0, 1).to(device), settings.style_layers)
-            self.grams = {name: gram_matrix(tap) for name, tap in taps.items()}
+        recoloured = [_recolour(style, first, settings.colours) for style in styles]
+        self.grams = [self._gram_matrices(_resize_to_area(style, height_px * width_px)) for style in recoloured]
+        self.coarser: Painter | None = None
+        if settings.scales > 1 and min(height_px, width_px) >= 2 * MIN_SIDE_PX:
+            fewer = replace(settings, scales=settings.scales - 1)
+            half = _resize(first, (height_px // 2, width_px // 2)).clamp(0, 1)
+            self.coarser = Painter(network, styles, fewer, first=half, device=device)
+
+    def start_coarse(self, content: Tensor, start: Tensor, weights: Sequence[float], iterations: int) -> Tensor:
+        """``start`` (3, H, W), changed as painting it at half the size changes it, and so on for each further scale.
+
+        The detail that is lost at half the size is kept.
+        """
+        if self.coarser is None:
+            return start
+        small_content, small = (_resize(each, self.coarser.size).clamp(0, 1) for each in (content, start))
+        begun = self.coarser.start_coarse(small_content, small, weights, iterations)
+        painted = self.coarser.paint(small_content, start=begun, weights=weights, iterations=iterations).image
+        return (start + _resize(painted - small, self.size)).clamp(0, 1)
 
     def paint(
         self,
         content: Tensor,
         *,
         start: Tensor,
-        neighbour: Neighbour | None = None,
+        weights: Sequence[float] = (1.0,),
+        neighbours: Sequence[Neighbour] = (),
         iterations: int,
         on_iteration: Callable[[], object] = lambda: None,
     ) -> Painted:
         """Paint ``content`` (3, H, W) from ``start`` (3, H, W), both in [0, 1], in at most ``iterations``.
 
-        Raises :class:`UserError` if the loss is not finite from the start.
+        ``weights`` are those of the styles, of any sum. Raises :class:`UserError` if the loss is not finite from the
+        start.
         """
-        content_taps = self.content_taps(content)
+        content, start = self._seen(content), self._seen(start)
+        content_taps, grams = self._targets(content, weights)
+        neighbours = [Neighbour(each.warped.to(self.device), each.reliability.to(self.device)) for each in neighbours]
 
-        def objective(image: Tensor) -> Tensor:
-            taps = self.network.taps(image, self.layers)
-            return frame_losses(image, taps, content_taps, self.grams, neighbour).total(self.settings)
+        def evaluate(image: Tensor) -> tuple[Tensor, Tensor]:
+            pixels = image.detach().requires_grad_()
+            taps = self.network.taps(pixels, self.layers)
+            loss = frame_losses(pixels, taps, content_taps, grams, neighbours).total(self.settings)
+            (gradient,) = torch.autograd.grad(loss, pixels)
+            return loss.detach(), gradient.contiguous()  # the network's own is channels-last
 
         stop = Stop(iterations, self.settings.stop_relative_change, self.settings.stop_window)
         try:
-            image, done = minimise(start[None].to(self.device), objective, stop, on_iteration)
+            image, done = minimise(start[None].to(self.device), evaluate, stop, on_iteration)
         except DivergedError:
             raise UserError("the loss is not finite: lower the weights under stylize in params.yaml") from None
         return Painted(image[0].cpu(), done)
 
+    def with_temporal_weight(self, weight: float) -> "Painter":
+        """The same, with another weight of nearness to neighbours."""
+        other = copy.copy(self)
+        other.settings = replace(self.settings, temporal_weight=weight)
+        return other
+
+    def finish(self, painted: Tensor, content: Tensor) -> Tensor:
+        """What people see of a ``painted`` image (3, H, W): under the mask, in the colours that the settings want."""
+        seen = keep_colours(painted, content) if self.settings.colours == "content" else painted
+        return seen if self.mask is None else torch.lerp(content, seen, self.mask)
+
     @torch.no_grad()
-    def losses(self, image: Tensor, content_taps: Mapping[str, Tensor]) -> Losses:
+    def losses(self, image: Tensor, content_taps: Mapping[str, Tensor], weights: Sequence[float] = (1.0,)) -> Losses:
         """The terms, not weighted, for a lone ``image`` (3, H, W) in [0, 1] of a content with these activations."""
         x = image[None].to(self.device)
-        taps = self.network.taps(x, self.layers)
-        return frame_losses(x, taps, content_taps, self.grams, None)
+        return frame_losses(x, self.network.taps(x, self.layers), content_taps, self._mix(weights), ())
 
     @torch.no_grad()
     def content_taps(self, content: Tensor) -> Mapping[str, Tensor]:
         """The activations that an image of ``content`` (3, H, W), in [0, 1], should have."""
         return self.network.taps(content[None].to(self.device), self.settings.content_layers)
+
+    def _seen(self, image: Tensor) -> Tensor:
+        return luminance(image) if self.settings.colours == "content" else image
+
+    @torch.no_grad()
+    def _targets(self, content: Tensor, weights: Sequence[float]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Activations of the content layers, and Gram matrices: the weaker the painting, the nearer the content's."""
+        taps = self.network.taps(content[None].to(self.device), self.layers)
+        grams = {
+            name: torch.lerp(gram_matrix(taps[name]), gram, self.settings.strength)
+            for name, gram in self._mix(weights).items()
+        }
+        return {name: taps[name] for name in self.settings.content_layers}, grams
+
+    def _mix(self, weights: Sequence[float]) -> dict[str, Tensor]:
+        """The Gram matrices of all styles, each by its share of the weights (Ruder 2016's code mixes them so)."""
+        shares = [weight / sum(weights) for weight in weights]
+        names = self.settings.style_layers
+        return {
+            name: torch.stack([share * grams[name] for share, grams in zip(shares, self.grams, strict=True)]).sum(0)
+            for name in names
+        }
+
+    @torch.no_grad()
+    def _gram_matrices(self, style: Tensor) -> dict[str, Tensor]:
+        taps = self.network.taps(style[None].to(self.device), self.settings.style_layers)
+        return {name: gram_matrix(tap) for name, tap in taps.items()}
+
+
+def _recolour(style: Tensor, first: Tensor, colours: Colours) -> Tensor:
+    match colours:
+        case "style":
+            return style
+        case "matched":
+            return match_colours(style, first)
+        case "content":
+            return match_luminance(style, first)
+
+
+def _resize_to_area(style: Tensor, area_px: int) -> Tensor:
+    scale = (area_px / (style.shape[1] * style.shape[2])) ** 0.5
+    resized = interpolate(style[None], scale_factor=scale, mode="bilinear", antialias=True, recompute_scale_factor=True)
+    return resized[0].clamp(0, 1)
+
+
+def _resize(image: Tensor, size: tuple[int, int]) -> Tensor:
+    return interpolate(image[None], size, mode="bicubic", antialias=True)[0]

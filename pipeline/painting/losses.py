@@ -5,11 +5,13 @@ published code. Pixels are on the 0 to 255 scale and activations those of :class
 computed in the precision of its float inputs, float32 at least.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import mse_loss
 
 from pipeline.params import Stylize
@@ -17,11 +19,33 @@ from pipeline.params import Stylize
 PIXEL_RANGE = 255.0
 
 
+class _Gram(torch.autograd.Function):
+    """F'F of F (positions, channels), whose gradient takes one product instead of two: the matrix is symmetric.
+
+    Autograd would also keep F in float32, and multiply in float32 what the network then takes in its own precision.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, flat: Tensor) -> Tensor:  # noqa: ANN401 torch gives its context no type
+        ctx.save_for_backward(flat)
+        precise = _precise(flat)
+        return precise.T @ precise
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401
+        (flat,) = ctx.saved_tensors
+        symmetric: Tensor = gradient + gradient.T
+        product: Tensor = flat @ symmetric.to(flat.dtype)
+        return product
+
+
 def gram_matrix(features: Tensor) -> Tensor:
     """Gram matrix of features (1, C, H, W), divided by C H W (Gatys 2015, eq. 3): (C, C)."""
     # Positions first is how the network lays its activations out (channels-last): nothing is copied.
-    flat = _precise(features).permute(0, 2, 3, 1).flatten(0, 2)
-    return flat.T @ flat / flat.numel()
+    flat = features.permute(0, 2, 3, 1).flatten(0, 2)
+    gram: Tensor = _Gram.apply(flat)
+    return gram / flat.numel()
 
 
 def content_loss(taps: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
@@ -50,12 +74,25 @@ def total_variation(image: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """The last painted frame, carried along the flow: what the next one should look like where it can be relied on."""
+    """A painted frame, carried along the flow: what another one should look like where it can be relied on."""
 
     warped: Tensor
     """(1, 3, H, W) in [0, 1]."""
     reliability: Tensor
     """(H, W) in [0, 1]."""
+
+
+def closest_first(reliabilities: Sequence[Tensor]) -> list[Tensor]:
+    """What of each map (H, W), the closest frame's first, closer ones leave to it, in [0, 1].
+
+    ``c_long = max(c - sum of c of the closer frames, 0)`` (Ruder 2016, eq. 9): a farther frame has a say only in what
+    no closer one shows.
+    """
+    left, taken = [], torch.zeros(())
+    for reliability in reliabilities:
+        left.append((reliability - taken).clamp_min(0))
+        taken = taken + reliability
+    return left
 
 
 @dataclass(frozen=True)
@@ -82,12 +119,15 @@ def frame_losses(
     taps: Mapping[str, Tensor],
     content: Mapping[str, Tensor],
     grams: Mapping[str, Tensor],
-    neighbour: Neighbour | None,
+    neighbours: Sequence[Neighbour],
 ) -> Losses:
-    """All the terms for an image (1, 3, H, W) in [0, 1] whose activations are ``taps``."""
+    """All the terms for an image (1, 3, H, W) in [0, 1] whose activations are ``taps``.
+
+    The temporal one is the sum over ``neighbours`` (Ruder 2016, eq. 8).
+    """
     temporal = image.new_zeros(())
-    if neighbour is not None:
-        temporal = temporal_loss(image, neighbour.warped, neighbour.reliability)
+    for neighbour in neighbours:
+        temporal = temporal + temporal_loss(image, neighbour.warped, neighbour.reliability)
     return Losses(content_loss(taps, content), style_loss(taps, grams), temporal, total_variation(image))
 
 

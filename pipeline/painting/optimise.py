@@ -12,8 +12,13 @@ from pipeline.painting.losses import PIXEL_RANGE
 
 HISTORY = 20
 """Pairs of steps and gradient changes that L-BFGS keeps; Ruder 2016 keeps 100, for five times the memory."""
+LEAST_CURVATURE = 1e-10
+"""Of a step, below which it tells nothing about the loss (as in torch.optim.LBFGS)."""
 OVERSHOT = 10
 """A loss so many times the best one is no use to go on from."""
+
+Evaluate = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Of an image: the loss, of no dimension, and its gradient, of the shape of the image."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +34,55 @@ class DivergedError(Exception):
     """The loss is not a finite number, whatever the step."""
 
 
+class LBFGS:
+    """The direction of each step (Nocedal and Wright, "Numerical Optimization", 2nd ed., algorithm 7.4).
+
+    The steps of ``torch.optim.LBFGS`` without a line search, but the device never waits for a number to reach the CPU.
+    Only a step that met no curvature takes the place of another one here, and tells nothing.
+    """
+
+    def __init__(self, history: int) -> None:
+        self.pairs: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=history)
+        """Step s, change of the gradient y, and 1 / (y s), or 0 where the curvature y s is not positive."""
+        self.scale: Tensor
+        """The inverse Hessian before any pair is applied (equation 7.20)."""
+        self.last: tuple[Tensor, Tensor] | None = None
+        """Gradient and step."""
+
+    def step(self, gradient: Tensor) -> Tensor:
+        """The step to take where the gradient is this one, both of shape (n,)."""
+        if self.last is None:
+            self.scale = gradient.new_ones(())
+            step = -gradient / gradient.abs().sum().clamp_min(1)
+        else:
+            self._remember(gradient, *self.last)
+            step = self._apply_inverse_hessian(gradient).neg_()
+        self.last = gradient, step
+        return step
+
+    def _remember(self, gradient: Tensor, before: Tensor, s: Tensor) -> None:
+        y = gradient - before
+        curvature = torch.dot(y, s)
+        useful = curvature > LEAST_CURVATURE
+        self.pairs.append((s, y, torch.where(useful, 1 / curvature, 0)))
+        self.scale = torch.where(useful, curvature / torch.dot(y, y), self.scale)
+
+    def _apply_inverse_hessian(self, gradient: Tensor) -> Tensor:
+        q = gradient.clone()
+        alphas = []
+        for s, y, rho in reversed(self.pairs):
+            alphas.append(rho * torch.dot(s, q))
+            q.addcmul_(y, alphas[-1], value=-1)
+        q *= self.scale
+        for (s, y, rho), alpha in zip(self.pairs, reversed(alphas), strict=True):
+            q.addcmul_(s, alpha - rho * torch.dot(y, q))
+        return q
+
+
 def minimise(
-    start: Tensor,
-    objective: Callable[[Tensor], Tensor],
-    stop: Stop,
-    on_iteration: Callable[[], object] = lambda: None,
+    start: Tensor, evaluate: Evaluate, stop: Stop, on_iteration: Callable[[], object] = lambda: None
 ) -> tuple[Tensor, int]:
-    """Minimise ``objective`` from ``start``, an image (1, 3, H, W) in [0, 1] of float32 or float64.
+    """Minimise the loss of :data:`Evaluate` from ``start``, an image (1, 3, H, W) in [0, 1], float32 or float64.
 
     Returns the best image met, clamped to [0, 1], and the number of iterations.
     Raises :class:`DivergedError` if already the first loss is not finite.
@@ -43,42 +90,25 @@ def minimise(
     # The first step of L-BFGS has an L1 norm of 1. In this unit it changes each value by one of 255 levels, enough for
     # a network in bfloat16 to notice; a smaller one would leave the first guess of the curvature to rounding errors.
     unit = start.numel() / PIXEL_RANGE
-    pixels = (start.detach() / unit).contiguous().requires_grad_()
-    # L-BFGS reads gradients as flat vectors, so they are collected in a contiguous tensor of ours: the network's
-    # own are channels-last.
-    pixels.grad = torch.zeros_like(pixels)
-    optimiser = _lbfgs(pixels)
-    best, best_loss = pixels.detach(), math.inf
+    image, optimiser = start.detach(), LBFGS(HISTORY)
+    best, best_loss = image, math.inf
     recent: deque[float] = deque(maxlen=stop.window + 1)
-
-    def evaluate() -> Tensor:
-        optimiser.zero_grad(set_to_none=False)
-        loss = objective(pixels * unit)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
-
-    iterations = 0
-    while iterations < stop.iterations:
-        iterations += 1
-        before = pixels.detach().clone()
-        loss = float(optimiser.step(evaluate))  # type: ignore[no-untyped-call]
+    for iteration in range(1, stop.iterations + 1):
+        value, gradient = evaluate(image)
+        loss = float(value)  # the one time that the device is waited for
         if loss < best_loss:
-            best, best_loss = before, loss
+            best, best_loss = image, loss
         elif math.isinf(best_loss):
             raise DivergedError
         elif not loss < OVERSHOT * best_loss:
             # Steps are taken without a line search, as in Ruder 2016; the odd one lands far off.
-            pixels.data.copy_(best)
-            optimiser = _lbfgs(pixels)
+            image, optimiser = best, LBFGS(HISTORY)
+            value, gradient = evaluate(image)
+        image = image + unit * optimiser.step(unit * gradient.flatten()).view_as(image)
         on_iteration()
         recent.append(loss)
         if len(recent) > stop.window and abs(recent[0] - loss) < stop.relative_change * recent[0]:
             break
-    with torch.no_grad():  # the last step led to an image that no evaluation has seen yet
-        if float(objective(pixels * unit)) < best_loss:
-            best = pixels.detach()
-    return (best * unit).clamp(0, 1), iterations
-
-
-def _lbfgs(pixels: Tensor) -> torch.optim.LBFGS:
-    return torch.optim.LBFGS([pixels], max_iter=1, history_size=HISTORY, tolerance_grad=0, tolerance_change=0)
+    if float(evaluate(image)[0]) < best_loss:  # the last step led to an image that no evaluation has seen yet
+        best = image
+    return best.clamp(0, 1), iteration

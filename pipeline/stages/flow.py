@@ -1,23 +1,24 @@
 """Compute the optical flow of a clip in both directions, and how far it can be relied on.
 
-Reads ``data/clips/<clip>.mp4``; writes ``data/flow/<clip>/``: ``forward.npy``, ``backward.npy``, ``reliability.npy``
-(see :class:`pipeline.motion.ClipFlow`).
+Reads ``data/clips/<clip>.mp4``; writes ``data/flow/<clip>/<interval>/`` for frames so far apart: ``forward.npy``,
+``backward.npy``, ``reliability.npy`` (see :class:`pipeline.motion.ClipFlow`).
 
     python -m pipeline.stages.flow street
 """
 
 import argparse
 import logging
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise, repeat
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.console import UserError, progress, run
 from pipeline.files import replacing_folder
-from pipeline.motion import ClipFlow, optical_flow, reliability
+from pipeline.motion import ClipFlow, Frame, optical_flow, reliability
 from pipeline.params import load_params
 from pipeline.video import probe, read_frames
 
@@ -39,23 +40,33 @@ def main(argv: Sequence[str]) -> None:
     if not clip.is_file():
         raise UserError(f"{clip} is missing; `dvc repro clips@{name}` makes it")
     info = probe(clip)
-    pairs = (info.frame_count or 1) - 1
+    count = info.frame_count or 1
+    pairs = {interval: max(0, count - interval) for interval in params.stylize.temporal_intervals}
 
     share = 0.0
     with (
         replacing_folder(FLOW / name) as folder,
-        progress(total=pairs, unit="pair", description=f"flow {name}") as bar,
+        progress(total=sum(pairs.values()), unit="pair", description=f"flow {name}") as bar,
         ThreadPoolExecutor(max_workers=2) as pool,  # DIS alone keeps two cores only two thirds busy
     ):
-        flow = ClipFlow.create(folder, pairs, info.height_px, info.width_px)
-        for i, (first, second) in enumerate(pairwise(read_frames(clip))):
-            forward, backward = pool.map(optical_flow, (first, second), (second, first), repeat(settings))
-            reliable = reliability(forward, backward, settings)
-            flow.forwards[i], flow.backwards[i] = forward, backward
-            flow.reliabilities[i] = np.rint(reliable * 255)
-            share += float(reliable.mean()) / pairs
-            bar.update()
-    log.info("%s: %d pairs of frames, %.1f%% of the pixels reliable", FLOW / name, pairs, 100 * share)
+        for interval in pairs:
+            (folder / str(interval)).mkdir()
+        flows = {k: ClipFlow.create(folder / str(k), pairs[k], info.height_px, info.width_px) for k in pairs}
+        earlier: deque[Frame] = deque(maxlen=max(pairs))
+        for index, frame in enumerate(read_frames(clip)):
+            for interval, flow in flows.items():
+                if interval > index:
+                    break
+                first, i = earlier[-interval], index - interval
+                forward, backward = pool.map(optical_flow, (first, frame), (frame, first), repeat(settings))
+                reliable = reliability(forward, backward, settings)
+                flow.forwards[i], flow.backwards[i] = forward, backward
+                flow.reliabilities[i] = np.rint(reliable * 255)
+                if interval == 1:
+                    share += float(reliable.mean()) / pairs[1]
+                bar.update()
+            earlier.append(frame)
+    log.info("%s: %d pairs of frames, %.1f%% of the pixels reliable", FLOW / name, pairs[1], 100 * share)
 
 
 if __name__ == "__main__":

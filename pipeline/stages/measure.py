@@ -24,8 +24,8 @@ from pipeline.console import UserError, progress, run
 from pipeline.device import pick_device
 from pipeline.files import write_json
 from pipeline.images import load_rgb
-from pipeline.motion import optical_flow, reliability, warp
-from pipeline.painting.clip import CUT_RELIABILITY, Frame
+from pipeline.motion import Frame, optical_flow, reliability, warp
+from pipeline.painting.clip import CUT_RELIABILITY, Weights, blend
 from pipeline.painting.frame import Painter, painting_network
 from pipeline.params import Flow, load_params
 from pipeline.tables import write_table
@@ -81,19 +81,19 @@ def main(argv: Sequence[str]) -> None:
     rows: list[dict[str, object]] = []
     for name, job in params.stylize.jobs.items():
         clip = Path(f"data/clips/{job.clip}.mp4")
-        info = probe(clip)
-        style = to_tensor(load_rgb(Path(f"data/styles/{job.style}.png")))
+        styles = [to_tensor(load_rgb(Path(f"data/styles/{style}.png"))) for style in job.style_names()]
+        first = to_tensor(next(read_frames(clip)))
         fine_tuned, plain = (
-            Painter(network, style, params.stylize, height_px=info.height_px, width_px=info.width_px, device=device)
-            for network in networks
+            Painter(network, styles, params.stylize, first=first, device=device) for network in networks
         )
-        figures = list(measure_job(name, clip, (fine_tuned, plain), params.measure.long_interval_frames))
+        weights = blend(*job.weights(), probe(clip).frame_count or 1)
+        figures = list(measure_job(name, clip, (fine_tuned, plain), weights, params.measure.long_interval_frames))
         means = {kind: mean_figures([frame[kind] for frame in figures]) for kind in KINDS}
         metrics[name] = {
             **means,
             "ratio": ratios(means["stylized"], means["baseline"]),
             "ratio_to_plain": ratios(means["stylized"], means["plain"]),
-            "network_change": network_change(fine_tuned, plain, to_tensor(next(read_frames(clip)))),
+            "network_change": network_change(fine_tuned, plain, first),
         }
         for index, frame in enumerate(figures[:-1]):
             errors = {kind: frame[kind].warping_error_short for kind in KINDS}
@@ -103,11 +103,12 @@ def main(argv: Sequence[str]) -> None:
 
 
 def measure_job(
-    name: str, clip: Path, painters: tuple[Painter, Painter], interval: int
+    name: str, clip: Path, painters: tuple[Painter, Painter], weights: Weights, interval: int
 ) -> Iterator[dict[str, Figures]]:
     """The figures of one frame after another, for each kind of video.
 
-    ``painters`` have the fine-tuned network and plain VGG16; ``interval`` is the long one, in frames.
+    ``painters`` have the fine-tuned network and plain VGG16, ``weights`` are those of their styles; ``interval`` is the
+    long one, in frames.
     """
     count = probe(clip).frame_count
     videos = [clip, *(Path(f"data/{kind}/{name}.mp4") for kind in KINDS)]
@@ -115,7 +116,8 @@ def measure_job(
         stages = " ".join(f"{stage}@{name}" for stage in ("stylize", "baseline", "plain"))
         raise UserError(f"the videos of job {name} are not as long as their clip; run `dvc repro -f {stages}`")
     with progress(total=count, unit="frame", description=f"measure {name}") as bar:
-        for window in windows(zip(*map(read_frames, videos), strict=True), interval + 1):
+        moments = windows(zip(*map(read_frames, videos), strict=True), interval + 1)
+        for index, window in enumerate(moments):
             content, *painted = window[0]
             errors = {
                 k: warping_errors(content, window[k][0], list(zip(painted, window[k][1:], strict=True)))
@@ -126,7 +128,8 @@ def measure_job(
             frames = {}
             for number, (kind, frame) in enumerate(zip(KINDS, painted, strict=True)):
                 losses, losses_plain = (
-                    painter.losses(to_tensor(frame), taps) for painter, taps in zip(painters, targets, strict=True)
+                    painter.losses(to_tensor(frame), taps, weights(index))
+                    for painter, taps in zip(painters, targets, strict=True)
                 )
                 frames[kind] = Figures(
                     warping_error_short=errors[1][number] if 1 in errors else None,
@@ -201,11 +204,11 @@ def ratios(figures: Mapping[str, Mean], reference: Mapping[str, Mean]) -> dict[s
 def network_change(fine_tuned: Painter, plain: Painter, content: Tensor) -> dict[str, float]:
     """How far fine-tuning moved what painting looks at in block 5, the only one that it trains.
 
-    ``|tuned - plain| / |plain|`` (Frobenius norms) by layer: of the Gram matrices of the style, and of the activations
+    ``|tuned - plain| / |plain|`` (Frobenius norms) by layer: of the Gram matrices of the first style, and of the activations
     of ``content``, a frame (3, H, W) of the clip.
     """
     looked_at = {
-        "style": (fine_tuned.grams, plain.grams),
+        "style": (fine_tuned.grams[0], plain.grams[0]),
         "content": (fine_tuned.content_taps(content), plain.content_taps(content)),
     }
     return {

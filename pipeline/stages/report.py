@@ -67,7 +67,8 @@ class Video:
     painted: Mapping[str, str]
     stills: Mapping[str, str]
     """The middle of one frame of ``painted``."""
-    style: str
+    styles: Mapping[str, str]
+    """Name: picture."""
     figures: Mapping[str, Mapping[str, float | None]]
     comparison: str
     """Of the two networks, in one sentence."""
@@ -164,7 +165,7 @@ def read_video(name: str, job: Job, media: Path) -> Video:
         clip=copy(clip, media),
         painted={kind: copy(path, media) for kind, path in painted.items()},
         stills={kind: copy_still(painted[kind], middle, media) for kind in ("stylized", "plain")},
-        style=copy(Path(f"data/styles/{job.style}.png"), media),
+        styles={style: copy(Path(f"data/styles/{style}.png"), media) for style in job.style_names()},
         info=probe(clip),
         figures=measured,
         comparison=compare(measured["ratio_to_plain"]),

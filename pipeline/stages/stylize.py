@@ -1,6 +1,6 @@
-"""Paint one clip in the style of one picture, with the network that was fine-tuned.
+"""Paint one clip in a style, or a mixture of styles, with the network that was fine-tuned.
 
-Reads ``data/clips/<clip>.mp4``, ``data/flow/<clip>/``, ``data/styles/<style>.png``, ``data/weights/vgg16.safetensors``
+Reads ``data/clips/<clip>.mp4``, ``data/flow/<clip>/``, ``data/mixes/<job>/``, ``data/weights/vgg16.safetensors``
 and ``data/models/classifier.safetensors``; writes ``data/stylized/<job>.mp4`` and ``data/metrics/stylized/<job>.json``.
 To compare with, ``--alone`` paints every frame on its own (``data/baseline/<job>.mp4`` and
 ``data/metrics/baseline/<job>.json``), and ``--plain`` paints with plain VGG16, without the model
@@ -16,14 +16,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.console import UserError, run
+from pipeline.console import run
 from pipeline.device import pick_device
 from pipeline.encoding import Sound, write_video
 from pipeline.files import write_json
 from pipeline.images import load_rgb
-from pipeline.motion import ClipFlow
-from pipeline.painting.clip import Frame, FrameCost, paint_clip, stored_motion, work_folder
+from pipeline.motion import Frame, open_flows, stored_motion
+from pipeline.painting.clip import FrameCost, blend, work_folder
 from pipeline.painting.frame import Painter, painting_network
+from pipeline.painting.passes import paint_frames
 from pipeline.params import load_params
 from pipeline.tensors import to_tensor
 from pipeline.video import probe, read_frames
@@ -43,34 +44,40 @@ def main(argv: Sequence[str]) -> None:
     variant.add_argument("--alone", action="store_true", help="paint every frame on its own")
     variant.add_argument("--plain", action="store_true", help="paint with plain VGG16")
     arguments = parser.parse_args(argv)
-    settings = load_params().stylize
-    if (job := settings.jobs.get(arguments.job)) is None:
-        raise UserError(f"there is no job {arguments.job!r} under stylize.jobs in params.yaml")
+    params = load_params()
+    settings, name = params.stylize, arguments.job
+    job = settings.job(name)
 
     kind = "baseline" if arguments.alone else "plain" if arguments.plain else "stylized"
     model = None if arguments.plain else MODEL
     clip = Path(f"data/clips/{job.clip}.mp4")
-    style = Path(f"data/styles/{job.style}.png")
+    styles = [Path(f"data/mixes/{name}/{style}.png") for style in job.style_names()]
     flow = Path(f"data/flow/{job.clip}")
+    flow_files = [] if arguments.alone else sorted(flow.glob("*/*.npy"))
+    inputs = [clip, *styles, WEIGHTS, *([model] if model else []), *flow_files]
+    folder = work_folder(WORK / f"{kind}-{name}", inputs, replace(settings, jobs={}), params.flow, job)
     info = probe(clip)
     device = pick_device()
     painter = Painter(
         painting_network(WEIGHTS, model, device),
-        to_tensor(load_rgb(style)),
+        [to_tensor(load_rgb(style)) for style in styles],
         settings,
-        height_px=info.height_px,
-        width_px=info.width_px,
+        first=to_tensor(next(read_frames(clip))),
         device=device,
     )
-    motion = None if arguments.alone else stored_motion(ClipFlow.open(flow))
-    flow_files = [] if arguments.alone else sorted(flow.glob("*.npy"))
-    inputs = [clip, style, WEIGHTS, *([model] if model else []), *flow_files]
-    folder = work_folder(WORK / f"{kind}-{arguments.job}", inputs, replace(settings, jobs={}))
+    motion = None if arguments.alone else stored_motion(open_flows(flow, settings.temporal_intervals), params.flow)
     costs: list[FrameCost] = []
 
     def painted() -> Iterator[Frame]:
-        frames = paint_clip(painter, read_frames(clip), motion, folder, total=info.frame_count, name=arguments.job)
-        for frame, cost in frames:
+        for frame, cost in paint_frames(
+            painter,
+            read_frames(clip),
+            motion,
+            folder,
+            weights=blend(*job.weights(), info.frame_count or 1),
+            total=info.frame_count,
+            name=name,
+        ):
             costs.append(cost)
             yield frame
 

@@ -1,4 +1,5 @@
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.painting.clip import Field, Frame, Motion, live_motion, paint_clip, recolour, work_folder
+from pipeline.motion import Field, Frame, Motion, live_motion
+from pipeline.painting.clip import FrameCost, paint_clip, recolour, work_folder
 from pipeline.painting.frame import Painter
 from pipeline.params import Stylize, load_params
 from pipeline.vgg import VGG16
@@ -23,15 +25,15 @@ def still(shift: int) -> Frame:
 
 @pytest.fixture
 def painter(network: VGG16, settings: Stylize) -> Painter:
-    return Painter(network, picture(1), settings, height_px=SIDE, width_px=SIDE, device=torch.device("cpu"))
+    return Painter(network, [picture(1)], settings, first=picture(0, SIDE), device=torch.device("cpu"))
 
 
 def pan(reliable: float) -> Motion:
     """Everything moves one pixel to the right from frame to frame."""
 
-    def motion(index: int, previous: Frame, current: Frame) -> tuple[Field, Field]:
+    def motion(index: int, frame: Frame, other_index: int, other: Frame) -> tuple[Field, Field]:
         flow = np.zeros((SIDE, SIDE, 2), np.float32)
-        flow[..., 0] = -1
+        flow[..., 0] = other_index - index
         return flow, np.full((SIDE, SIDE), reliable, np.float32)
 
     return motion
@@ -39,7 +41,13 @@ def pan(reliable: float) -> Motion:
 
 def paint(painter: Painter, frames: int, motion: Motion | None, folder: Path) -> list[Frame]:
     clip = (still(i) for i in range(frames))
-    return [frame for frame, _ in paint_clip(painter, clip, motion, folder, total=frames, name="test")]
+    return [frame for frame, _ in paint_from(painter, clip, motion, folder)]
+
+
+def paint_from(
+    painter: Painter, clip: Iterator[Frame], motion: Motion | None, folder: Path
+) -> Iterator[tuple[Frame, FrameCost]]:
+    return paint_clip(painter, clip, motion, folder, weights=lambda index: [1.0], total=None, name="test")
 
 
 def change_along_the_pan(frames: list[Frame]) -> float:
@@ -63,7 +71,7 @@ def test_a_cut_begins_anew(painter: Painter, tmp_path: Path) -> None:
 def test_a_stopped_run_goes_on_and_ends_the_same(painter: Painter, tmp_path: Path) -> None:
     whole = paint(painter, 4, pan(1), tmp_path / "whole")
     clip = (still(i) for i in range(4))
-    stopped = paint_clip(painter, clip, pan(1), tmp_path / "stopped", total=4, name="test")
+    stopped = paint_from(painter, clip, pan(1), tmp_path / "stopped")
     next(stopped)
     next(stopped)
     stopped.close()  # type: ignore[attr-defined]
@@ -86,7 +94,7 @@ def test_frames_are_not_taken_for_those_of_other_inputs(tmp_path: Path, settings
 
 
 def test_live_motion_finds_a_pan() -> None:
-    flow, reliable = live_motion(load_params(Path(__file__).parents[2] / "params.yaml").flow)(1, still(0), still(2))
+    flow, reliable = live_motion(load_params(Path(__file__).parents[2] / "params.yaml").flow)(2, still(2), 0, still(0))
     assert np.median(flow[..., 0]) == pytest.approx(-2, abs=0.2)
     assert np.median(flow[..., 1]) == pytest.approx(0, abs=0.2)
     assert reliable.mean() > 0.5

@@ -21,7 +21,7 @@ def picture(seed: int, side: int = 48) -> Tensor:
 
 
 def painter(network: VGG16, settings: Stylize) -> Painter:
-    return Painter(network, picture(1, 64), settings, height_px=48, width_px=48, device=CPU)
+    return Painter(network, [picture(1, 64)], settings, first=picture(0), device=CPU)
 
 
 def test_painting_lowers_the_loss(network: VGG16, settings: Stylize) -> None:
@@ -54,7 +54,7 @@ def test_the_neighbour_holds_where_it_can_be_relied_on(network: VGG16, settings:
     strict = dataclasses.replace(settings, temporal_weight=1e6)
     image = (
         painter(network, strict)
-        .paint(content, start=content, neighbour=Neighbour(neighbour[None], reliability), iterations=40)
+        .paint(content, start=content, neighbours=[Neighbour(neighbour[None], reliability)], iterations=40)
         .image
     )
     difference = (image - neighbour).abs().mean(dim=0)
@@ -65,7 +65,7 @@ def test_the_neighbour_holds_where_it_can_be_relied_on(network: VGG16, settings:
 def test_the_style_is_resized_to_the_area_of_the_content(network: VGG16, settings: Stylize) -> None:
     tile = picture(1, 48)
     small, large = (
-        Painter(network, style, settings, height_px=48, width_px=48, device=CPU).grams["relu1_1"]
+        Painter(network, [style], settings, first=picture(0), device=CPU).grams[0]["relu1_1"]
         for style in (tile, torch.nn.functional.interpolate(tile[None], scale_factor=3, mode="bilinear")[0])
     )
     torch.testing.assert_close(small, large, rtol=0.1, atol=float(small.abs().max()) * 0.1)
@@ -79,4 +79,4 @@ def test_weights_too_large_are_named(network: VGG16, settings: Stylize) -> None:
 
 def test_a_tiny_picture_is_refused(network: VGG16, settings: Stylize) -> None:
     with pytest.raises(UserError, match="each side needs 32"):
-        Painter(network, picture(1), settings, height_px=20, width_px=64, device=CPU)
+        Painter(network, [picture(1)], settings, first=torch.zeros(3, 20, 64), device=CPU)

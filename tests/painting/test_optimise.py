@@ -1,18 +1,57 @@
+from collections.abc import Callable
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
-from pipeline.painting.optimise import DivergedError, Stop, minimise
+from pipeline.painting.optimise import LBFGS, DivergedError, Evaluate, Stop, minimise
 
 
-def quadratic(target: Tensor, scale: float = 1e4) -> object:
-    return lambda image: scale * (image - target).square().mean()
+def of(objective: Callable[[Tensor], Tensor]) -> Evaluate:
+    """The objective and its gradient."""
+
+    def evaluate(image: Tensor) -> tuple[Tensor, Tensor]:
+        pixels = image.detach().requires_grad_()
+        loss = objective(pixels)
+        (gradient,) = torch.autograd.grad(loss, pixels)
+        return loss.detach(), gradient
+
+    return evaluate
 
 
 def test_a_quadratic_is_solved() -> None:
     target = torch.rand(1, 3, 8, 8, dtype=torch.float64)
-    image, _ = minimise(torch.full_like(target, 0.5), quadratic(target), Stop(60, 0.0, 10))  # type: ignore[arg-type]
+    start = torch.full_like(target, 0.5)
+    image, _ = minimise(start, of(lambda x: 1e4 * (x - target).square().mean()), Stop(60, 0.0, 10))
     torch.testing.assert_close(image, target, atol=1e-5, rtol=0)
+
+
+@given(seed=st.integers(0, 1000), history=st.integers(1, 12))
+def test_steps_are_those_of_torch(seed: int, history: int) -> None:
+    """On a convex function, in float64: there every step has curvature."""
+    generator = torch.Generator().manual_seed(seed)
+    start = torch.rand(20, generator=generator, dtype=torch.float64)
+    mixing = torch.rand(20, 20, generator=generator, dtype=torch.float64)
+
+    def objective(x: Tensor) -> Tensor:
+        return torch.nn.functional.softplus(4 * (mixing - 0.5) @ x).sum() + 0.5 * x.square().sum()
+
+    reference = start.clone().requires_grad_()
+    optimiser = torch.optim.LBFGS([reference], max_iter=1, history_size=history, tolerance_grad=0, tolerance_change=0)
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        loss = objective(reference)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    x, ours = start, LBFGS(history)
+    for _ in range(8):
+        optimiser.step(closure)  # type: ignore[no-untyped-call]
+        x = x + ours.step(of(objective)(x)[1])
+        torch.testing.assert_close(x, reference.detach(), rtol=1e-6, atol=1e-8)
 
 
 def test_it_stops_when_the_loss_hardly_changes() -> None:
@@ -21,12 +60,12 @@ def test_it_stops_when_the_loss_hardly_changes() -> None:
     def flat_bottom(image: Tensor) -> Tensor:
         return (image - target).square().mean() + 1.0
 
-    _, iterations = minimise(torch.rand(1, 3, 8, 8), flat_bottom, Stop(500, 1e-3, 10))
+    _, iterations = minimise(torch.rand(1, 3, 8, 8), of(flat_bottom), Stop(500, 1e-3, 10))
     assert 10 < iterations < 60
 
 
 def test_the_result_is_an_image() -> None:
-    image, _ = minimise(torch.full((1, 3, 4, 4), 0.5), lambda x: (x - 3).square().sum(), Stop(30, 0.0, 10))
+    image, _ = minimise(torch.full((1, 3, 4, 4), 0.5), of(lambda x: (x - 3).square().sum()), Stop(30, 0.0, 10))
     assert image.min() >= 0
     assert image.max() <= 1
 
@@ -41,17 +80,17 @@ def test_a_step_that_lands_far_off_is_taken_back() -> None:
         loss = 1e3 * (image - target).square().mean()
         return loss * float("nan") if calls == 4 else loss
 
-    image, _ = minimise(torch.full((1, 3, 4, 4), 0.75), treacherous, Stop(40, 0.0, 10))
+    image, _ = minimise(torch.full((1, 3, 4, 4), 0.75), of(treacherous), Stop(40, 0.0, 10))
     torch.testing.assert_close(image, target, atol=1e-3, rtol=0)
 
 
 def test_a_loss_that_never_is_a_number_is_an_error() -> None:
     with pytest.raises(DivergedError):
-        minimise(torch.rand(1, 3, 4, 4), lambda x: (x * float("nan")).sum(), Stop(10, 0.0, 5))
+        minimise(torch.rand(1, 3, 4, 4), of(lambda x: (x * float("nan")).sum()), Stop(10, 0.0, 5))
 
 
 def test_even_a_single_step_leads_somewhere() -> None:
     target = torch.full((1, 3, 4, 4), 0.25)
     start = torch.full((1, 3, 4, 4), 0.75)
-    image, _ = minimise(start, lambda x: 1e3 * (x - target).square().mean(), Stop(1, 0.0, 10))
+    image, _ = minimise(start, of(lambda x: 1e3 * (x - target).square().mean()), Stop(1, 0.0, 10))
     assert (image - target).abs().mean() < (start - target).abs().mean()

@@ -25,7 +25,7 @@ def write_clip(frames: int) -> None:
 def test_the_flow_of_a_clip_in_both_directions(workspace: Path) -> None:
     write_clip(5)
     flow.main(["street"])
-    found = ClipFlow.open(workspace / "data/flow/street")
+    found = ClipFlow.open(workspace / "data/flow/street/1")
     assert len(found) == 4
     for i in range(4):
         inner = (slice(8, -8), slice(8, -8))
@@ -43,14 +43,14 @@ def test_a_second_run_replaces_the_first(workspace: Path) -> None:
     flow.main(["street"])
     write_clip(3)
     flow.main(["street"])
-    assert len(ClipFlow.open(workspace / "data/flow/street")) == 2
+    assert len(ClipFlow.open(workspace / "data/flow/street/1")) == 2
 
 
 @pytest.mark.usefixtures("workspace")
 def test_a_clip_of_one_frame_has_no_flow() -> None:
     write_clip(1)
     flow.main(["street"])
-    assert len(ClipFlow.open(Path("data/flow/street"))) == 0
+    assert len(ClipFlow.open(Path("data/flow/street/1"))) == 0
 
 
 def test_a_run_that_ends_half_way_leaves_nothing_to_trust(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,11 +68,11 @@ def test_a_run_that_ends_half_way_leaves_nothing_to_trust(workspace: Path, monke
     with pytest.raises(KeyboardInterrupt):
         flow.main(["street"])
     with pytest.raises(UserError, match="`dvc repro flow@street`"):
-        ClipFlow.open(workspace / "data/flow/street")
+        ClipFlow.open(workspace / "data/flow/street/1")
     monkeypatch.undo()
     monkeypatch.chdir(workspace)
     flow.main(["street"])
-    assert len(ClipFlow.open(workspace / "data/flow/street")) == 3
+    assert len(ClipFlow.open(workspace / "data/flow/street/1")) == 3
     assert [path.name for path in (workspace / "data/flow").iterdir()] == ["street"]
 
 

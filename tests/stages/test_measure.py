@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.painting.clip import Frame
+from pipeline.motion import Frame
 from pipeline.painting.frame import Painter
 from pipeline.params import load_params
 from pipeline.stages.measure import (
@@ -98,7 +98,7 @@ def test_the_change_of_a_network_is_that_of_its_block_5(network: VGG16) -> None:
         fine_tuned.get_parameter(name).mul_(scale)
     settings = load_params(ROOT / "params.yaml").stylize
     tuned_painter, plain_painter = (
-        Painter(each, to_tensor(textured(1)), settings, height_px=64, width_px=96, device=torch.device("cpu"))
+        Painter(each, [to_tensor(textured(1))], settings, first=to_tensor(textured(0)), device=torch.device("cpu"))
         for each in (fine_tuned, plain)
     )
     assert network_change(tuned_painter, plain_painter, to_tensor(textured(0))) == {

@@ -12,8 +12,8 @@ from PIL import Image
 
 from pipeline.console import UserError
 from pipeline.encoding import write_video
-from pipeline.painting.clip import Frame
-from pipeline.stages import flow, measure, stylize
+from pipeline.motion import Frame
+from pipeline.stages import flow, measure, mixes, stylize
 from pipeline.tables import read_table
 from pipeline.vgg import VGG16, load_network, save_tensors
 from pipeline.video import probe, read_frames
@@ -32,7 +32,9 @@ def job(workspace: Path, network: VGG16) -> Path:
     params["stylize"] |= {
         "first_frame_iterations": 6,
         "next_frame_iterations": 4,
-        "jobs": {"pan-noise": {"clip": "pan", "style": "noise"}},
+        "temporal_intervals": [1, 2],
+        "scales": 1,
+        "jobs": {"pan-noise": {"clip": "pan", "styles": {"noise": 1}}},
     }
     params["measure"]["long_interval_frames"] = 2
     Path("params.yaml").write_text(yaml.safe_dump(params))
@@ -40,6 +42,7 @@ def job(workspace: Path, network: VGG16) -> Path:
     write_video(Path("data/clips/pan.mp4"), frames, Fraction(24000, 1001), crf=8)
     Path("data/styles").mkdir()
     Image.fromarray(textured(1)).save("data/styles/noise.png")
+    mixes.main(["pan-noise"])
     flow.main(["pan"])
     save_tensors(stylize.MODEL, write_random_weights(stylize.WEIGHTS).trainable(), {})
     return workspace
