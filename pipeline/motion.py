@@ -124,7 +124,7 @@ def _square(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True)
 class ClipFlow:
-    """The flow over one interval k in a clip of T frames of H x W, as ``data/flow/<clip>/<k>/`` holds it, memory-mapped.
+    """The flow over an interval k in a clip of T frames of H x W, as ``data/flow/<clip>/<k>/`` holds it, memory-mapped.
 
     Entry ``i`` of each array belongs to frames ``i`` and ``i + k``. ``forwards`` and ``backwards`` are
     float16 (T-k, H, W, 2), in pixels; ``reliabilities`` are uint8 (T-k, H, W), 255 for fully reliable.

@@ -33,7 +33,12 @@ def edit(workspace: Path, section: str, key: str, value: object) -> None:
         ("imitations", "styles", "", "imitations.styles: String should have at least 1 character"),
         ("features", "crop_px", 100, "features.crop_px"),
         ("stylize", "content_layers", ["relu9_9"], "stylize.content_layers.0"),
-        ("stylize", "jobs", {"a": {"clip": "none", "styles": {"expressionist": 1}}}, "stylize.jobs.a names the clip 'none'"),
+        (
+            "stylize",
+            "jobs",
+            {"a": {"clip": "none", "styles": {"expressionist": 1}}},
+            "stylize.jobs.a names the clip 'none'",
+        ),
         ("stylize", "jobs", {"../a": {"clip": "street", "styles": {"expressionist": 1}}}, "stylize.jobs"),
         ("stylize", "jobs", {"a": {"clip": "street", "styles": {"none": 1}}}, "stylize.jobs.a names the style 'none'"),
         ("stylize", "jobs", {"a": {"clip": "street", "styles": {}}}, "stylize.jobs.a.styles"),

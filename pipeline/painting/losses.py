@@ -26,14 +26,14 @@ class _Gram(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, flat: Tensor) -> Tensor:  # noqa: ANN401 torch gives its context no type
+    def forward(ctx: Any, flat: Tensor) -> Tensor:
         ctx.save_for_backward(flat)
         precise = _precise(flat)
         return precise.T @ precise
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (flat,) = ctx.saved_tensors
         symmetric: Tensor = gradient + gradient.T
         product: Tensor = flat @ symmetric.to(flat.dtype)

@@ -93,7 +93,9 @@ def minimise(
     image, optimiser = start.detach(), LBFGS(HISTORY)
     best, best_loss = image, math.inf
     recent: deque[float] = deque(maxlen=stop.window + 1)
-    for iteration in range(1, stop.iterations + 1):
+    iterations = 0
+    while iterations < stop.iterations:
+        iterations += 1
         value, gradient = evaluate(image)
         loss = float(value)  # the one time that the device is waited for
         if loss < best_loss:
@@ -111,4 +113,4 @@ def minimise(
             break
     if float(evaluate(image)[0]) < best_loss:  # the last step led to an image that no evaluation has seen yet
         best = image
-    return best.clamp(0, 1), iteration
+    return best.clamp(0, 1), iterations

@@ -1,153 +1,121 @@
-"""Content and style losses of an image whose activations do not fit in memory, tile by tile: exact, not blended.
+"""What the losses need to know of an image whose activations do not fit in memory: exact, and with its gradient.
 
-Style sees an image only through its Gram matrices, which are sums over positions. A first pass without gradient adds
-them up; the slope of the style loss along them then says, in a second pass, what each tile adds to the gradient.
-That is one forward pass more than the whole image takes, and the overlap of the tiles.
+Each block of the network runs tile by tile and forgets all but its pooled output, the Gram matrices, which are sums
+over positions, and the taps that are asked for; the backward pass computes the rest of a tile again (Chen et al. 2016,
+"Training Deep Nets with Sublinear Memory Cost"). Tiles of one block overlap by its convolutions only, not by all that
+the deepest layer sees. A tile is as wide as the image, so that it is a view of it.
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from itertools import pairwise, product
+from collections.abc import Collection
+from functools import partial
+from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import mse_loss
+from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
 
-from pipeline.painting.losses import content_loss, gram_matrix
-from pipeline.params import Stylize
-from pipeline.vgg import CONVOLUTIONS, TRUNK_STRIDE_PX, VGG16
+from pipeline.painting.losses import gram_matrix
+from pipeline.vgg import CHANNELS, VGG16
 
-Area = tuple[slice, slice]
-"""Rows and columns."""
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A part of an image, in pixels: cores cover it without overlap, a window holds all that its core depends on."""
-
-    core: Area
-    window: Area
-
-    def place(self, layer: str) -> Area:
-        """Where the core lies in the activations of the whole image."""
-        return _scaled(self.core, stride_px(layer))
-
-    def cut(self, layer: str, tap: Tensor) -> Tensor:
-        """The core's part of the window's activations (1, C, h, w)."""
-        stride = stride_px(layer)
-        rows, columns = (
-            slice((core.start - window.start) // stride, core.stop // stride - window.start // stride)
-            for core, window in zip(self.core, self.window, strict=True)
-        )
-        return tap[..., rows, columns]
+Seen = tuple[dict[str, Tensor], dict[str, Tensor]]
+"""Activations (1, C, h, w), and Gram matrices (C, C), by layer."""
 
 
-def stride_px(layer: str) -> int:
-    """Side of the square of pixels that one position of a layer such as ``relu4_2`` stands for."""
-    return int(2 ** (int(layer[4]) - 1))
+def taps_and_grams(
+    network: VGG16, image: Tensor, layers: Collection[str], style_layers: Collection[str], tile_area_px: int
+) -> Seen:
+    """Activations after ``layers`` and :func:`gram_matrix` of those after ``style_layers``, differentiable.
 
-
-def halo_px(layers: Collection[str]) -> int:
-    """How far activations of these layers see beyond their own pixels, rounded up to a whole position."""
-    last = max(layers)
-    reach_px = sum(stride_px(name) for name in CONVOLUTIONS if name[4:] <= last[4:])  # each sees one position farther
-    return -(-reach_px // stride_px(last)) * stride_px(last)
-
-
-def tiles(height_px: int, width_px: int, tile_px: int, halo_px: int) -> list[Tile]:
-    """Tiles of an image, with cores of about equal size: sides are less than ``tile_px`` + 16, ``tile_px`` at least 16.
-
-    Cores begin where a position of every layer does, so that a window is pooled as the whole image is, and windows end
-    with the image, where the network pads with zeros.
+    ``image`` is (1, 3, H, W) in [0, 1]. One of at most ``tile_area_px`` pixels is seen whole, as by
+    :meth:`VGG16.taps`. Of a larger one a block holds the activations of about so many pixels at a time, and the first
+    blocks are computed twice if there is a gradient. The parameters of the network get none.
     """
-    rows, columns = (_spans(side_px, tile_px, halo_px) for side_px in (height_px, width_px))
-    return [
-        Tile((core_rows, core_columns), (window_rows, window_columns))
-        for (core_rows, window_rows), (core_columns, window_columns) in product(rows, columns)
-    ]
-
-
-@torch.no_grad()
-def tiled_grams(network: VGG16, image: Tensor, layers: Collection[str], tile_px: int) -> dict[str, Tensor]:
-    """:func:`gram_matrix` of each layer's activations for an image (1, 3, H, W) in [0, 1]."""
+    last = max(*layers, *style_layers)
+    taps: dict[str, Tensor] = {}
     grams: dict[str, Tensor] = {}
-    for tile in _tiles_of(image, layers, tile_px):
-        for name, tap in network.taps(image[..., *tile.window], layers).items():
-            core = tile.cut(name, tap)
-            gram = gram_matrix(core) * _share(core, image, name)
-            grams[name] = grams[name] + gram if name in grams else gram
-    return grams
+    x = image
+    for block in range(1, int(last[4]) + 1):
+        run = partial(_run, network, block, last, layers, style_layers)
+        tiles = _tiles(x.shape[2], x.shape[3], block, tile_area_px)
+        if len(tiles) > 1:
+            run = partial(checkpoint, run, use_reentrant=False, preserve_rng_state=False)
+        parts = [run(_rows(x, window), core) for window, core in tiles]
+        for name in parts[0][0]:
+            taps[name] = torch.cat([part[0][name] for part in parts], dim=2)
+        for name in parts[0][1]:
+            shares = [(core.stop - core.start) / x.shape[2] for _, core in tiles]
+            weighted = [part[1][name] * share for part, share in zip(parts, shares, strict=True)]
+            grams[name] = torch.stack(weighted).sum(dim=0)
+        if block < int(last[4]):
+            x = torch.cat([part[2] for part in parts], dim=2)
+    return taps, grams
 
 
-@torch.no_grad()
-def tiled_taps(network: VGG16, image: Tensor, layers: Collection[str], tile_px: int) -> dict[str, Tensor]:
-    """Activations of an image (1, 3, H, W) in [0, 1], whole; for content targets, which are of few, deep layers."""
-    whole: dict[str, Tensor] = {}
-    for tile in _tiles_of(image, layers, tile_px):
-        for name, tap in network.taps(image[..., *tile.window], layers).items():
-            height, width = (side_px // stride_px(name) for side_px in image.shape[2:])
-            taps = whole.setdefault(name, tap.new_empty(1, tap.shape[1], height, width))
-            taps[..., *tile.place(name)] = tile.cut(name, tap)
-    return whole
-
-
-def tiled_losses(
+def _run(
     network: VGG16,
-    image: Tensor,
-    content: Mapping[str, Tensor],
-    grams: Mapping[str, Tensor],
-    settings: Stylize,
-    tile_px: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Content and style loss of an image (1, 3, H, W) in [0, 1], and the gradient of their weighted sum (1, 3, H, W).
+    block: int,
+    last: str,
+    layers: Collection[str],
+    style_layers: Collection[str],
+    window: Tensor,
+    core: slice,
+) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+    """Taps, Gram matrices and pooled output of the rows ``core`` of a window on the input of a block."""
+    taps: dict[str, Tensor] = {}
+    grams: dict[str, Tensor] = {}
+    x = network.preprocess(window) if block == 1 else window
+    for i in range(1, CHANNELS[block][1] + 1):
+        x = network.get_submodule(f"conv{block}_{i}")(x).relu_()
+        name = f"relu{block}_{i}"
+        if name in layers:
+            taps[name] = _rows(x, core)
+        if name in style_layers:
+            grams[name] = gram_matrix(_rows(x, core))
+        if name == last:
+            return taps, grams, x
+    return taps, grams, torch.max_pool2d(_rows(x, core), 2)
 
-    Up to rounding they are those of :func:`content_loss` and :func:`style_loss` on the whole image's activations,
-    with ``content`` and ``grams`` to agree with. The parameters of the network need no gradient.
+
+def _tiles(height: int, width: int, block: int, area_px: int) -> list[tuple[slice, slice]]:
+    """Rows of each tile on the input of a block: its window, and its core within the window.
+
+    Cores begin at even rows, which are pooled with the next one; together they are all rows. Windows reach farther by
+    one row a convolution, but not beyond the image, where the network pads with zeros.
     """
-    own = {name: gram.requires_grad_() for name, gram in tiled_grams(network, image, grams, tile_px).items()}
-    style = torch.stack([mse_loss(own[name], target) for name, target in grams.items()]).sum()
-    slopes = dict(zip(own, torch.autograd.grad(style, list(own.values())), strict=True))
-    total, gradient = image.new_zeros(()), torch.zeros_like(image)
-    layers = {*content, *grams}
-    for tile in _tiles_of(image, layers, tile_px):
-        pixels = image[..., *tile.window].detach().requires_grad_()
-        cores = {name: tile.cut(name, tap) for name, tap in network.taps(pixels, layers).items()}
-        shares = {name: _share(core, image, name) for name, core in cores.items()}
-        nearness = torch.stack(
-            [
-                content_loss({name: cores[name]}, {name: target[..., *tile.place(name)]}) * shares[name]
-                for name, target in content.items()
-            ]
-        ).sum()
-        pull = torch.stack([(slopes[name] * gram_matrix(cores[name])).sum() * shares[name] for name in grams]).sum()
-        weighted = settings.content_weight * nearness + settings.style_weight * pull
-        gradient[..., *tile.window] += torch.autograd.grad(weighted, pixels)[0]
-        total += nearness.detach()
-    return total, style.detach(), gradient
-
-
-def _tiles_of(image: Tensor, layers: Collection[str], tile_px: int) -> list[Tile]:
-    height_px, width_px = image.shape[2:]
-    return tiles(height_px, width_px, tile_px, halo_px(layers))
-
-
-def _spans(side_px: int, tile_px: int, halo_px: int) -> list[tuple[slice, slice]]:
-    """Core and window of each tile along one side."""
-    blocks = side_px // TRUNK_STRIDE_PX
-    count = max(1, -(-blocks // (tile_px // TRUNK_STRIDE_PX)))
-    edges = [TRUNK_STRIDE_PX * (blocks * i // count) for i in range(count)] + [side_px]
+    channels, halo = CHANNELS[block]
+    pairs = height // 2
+    tile_pairs = max(1, area_px * CHANNELS[1][0] // (channels * width) // 2)
+    count = max(1, -(-pairs // tile_pairs))
+    edges = [2 * (pairs * i // count) for i in range(count)] + [height]
+    windows = [slice(max(0, start - halo), min(height, stop + halo)) for start, stop in pairwise(edges)]
     return [
-        (slice(start, stop), slice(max(0, start - halo_px), min(side_px, stop + halo_px)))
-        for start, stop in pairwise(edges)
+        (window, slice(start - window.start, stop - window.start))
+        for window, (start, stop) in zip(windows, pairwise(edges), strict=True)
     ]
 
 
-def _share(core: Tensor, image: Tensor, layer: str) -> float:
-    """Of a core's activations in those of the whole image, by which its means count."""
-    height, width = (side_px // stride_px(layer) for side_px in image.shape[2:])
-    return core.shape[2] * core.shape[3] / (height * width)
+class _Rows(torch.autograd.Function):
+    """Some rows of a tensor, whose gradient is laid out as the tensor is: autograd's own is not channels-last."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rows: slice) -> Tensor:  # noqa: ANN401 torch gives its context no type
+        ctx.save_for_backward(x)
+        ctx.rows = rows
+        return x[:, :, rows]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+        (x,) = ctx.saved_tensors
+        whole = torch.zeros_like(x)
+        whole[:, :, ctx.rows] = gradient
+        return whole, None
 
 
-def _scaled(area: Area, stride: int) -> Area:
-    rows, columns = (slice(side.start // stride, side.stop // stride) for side in area)
-    return rows, columns
+def _rows(x: Tensor, rows: slice) -> Tensor:
+    if rows == slice(0, x.shape[2]):
+        return x
+    part: Tensor = _Rows.apply(x, rows)
+    return part

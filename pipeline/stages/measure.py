@@ -204,8 +204,8 @@ def ratios(figures: Mapping[str, Mean], reference: Mapping[str, Mean]) -> dict[s
 def network_change(fine_tuned: Painter, plain: Painter, content: Tensor) -> dict[str, float]:
     """How far fine-tuning moved what painting looks at in block 5, the only one that it trains.
 
-    ``|tuned - plain| / |plain|`` (Frobenius norms) by layer: of the Gram matrices of the first style, and of the activations
-    of ``content``, a frame (3, H, W) of the clip.
+    ``|tuned - plain| / |plain|`` (Frobenius norms) by layer: of the Gram matrices of the first style, and of the
+    activations of ``content``, a frame (3, H, W) of the clip.
     """
     looked_at = {
         "style": (fine_tuned.grams[0], plain.grams[0]),

@@ -1,7 +1,7 @@
 """Put the style pictures of one job into a folder of its own.
 
-Reads ``data/styles/``; writes ``data/mixes/<job>/<style>.png``. It stands between the styles and the painting, which takes
-hours, so that a style added to ``params.yaml`` paints none of the jobs anew that do not use it.
+Reads ``data/styles/``; writes ``data/mixes/<job>/<style>.png``. It stands between the styles and the painting,
+which takes hours, so that a style added to ``params.yaml`` paints none of the jobs anew that do not use it.
 
     python -m pipeline.stages.mixes street-expressionist
 """

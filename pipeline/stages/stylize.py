@@ -55,7 +55,6 @@ def main(argv: Sequence[str]) -> None:
     flow = Path(f"data/flow/{job.clip}")
     flow_files = [] if arguments.alone else sorted(flow.glob("*/*.npy"))
     inputs = [clip, *styles, WEIGHTS, *([model] if model else []), *flow_files]
-    folder = work_folder(WORK / f"{kind}-{name}", inputs, replace(settings, jobs={}), params.flow, job)
     info = probe(clip)
     device = pick_device()
     painter = Painter(
@@ -65,6 +64,7 @@ def main(argv: Sequence[str]) -> None:
         first=to_tensor(next(read_frames(clip))),
         device=device,
     )
+    folder = work_folder(WORK / f"{kind}-{name}", inputs, replace(settings, jobs={}), params.flow, job)
     motion = None if arguments.alone else stored_motion(open_flows(flow, settings.temporal_intervals), params.flow)
     costs: list[FrameCost] = []
 

@@ -1,6 +1,10 @@
 import pytest
+import torch
 
+from pipeline.painting.frame import Painter
 from pipeline.params import Stylize
+from pipeline.vgg import VGG16
+from tests.painting.test_frame import picture
 
 
 @pytest.fixture
@@ -23,3 +27,9 @@ def settings() -> Stylize:
         stop_relative_change=0,
         stop_window=4,
     )
+
+
+@pytest.fixture
+def painter(network: VGG16, settings: Stylize) -> Painter:
+    """For pictures of 48 x 48 pixels."""
+    return Painter(network, [picture(1)], settings, first=picture(0), device=torch.device("cpu"))

@@ -1,4 +1,6 @@
+import dataclasses
 import itertools
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,11 +10,22 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.console import UserError
 from pipeline.motion import Field, Frame, Motion, live_motion
-from pipeline.painting.clip import FrameCost, paint_clip, recolour, work_folder
+from pipeline.painting.clip import (
+    FrameCost,
+    Step,
+    ahead,
+    blend,
+    fill_in,
+    paint_clip,
+    paint_step,
+    recolour,
+    steps,
+    work_folder,
+)
 from pipeline.painting.frame import Painter
-from pipeline.params import Stylize, load_params
-from pipeline.vgg import VGG16
+from pipeline.params import Start, Stylize, load_params
 from tests.painting.test_frame import picture
 
 SIDE = 48
@@ -21,11 +34,6 @@ SIDE = 48
 def still(shift: int) -> Frame:
     pixels = picture(0, SIDE).permute(1, 2, 0).mul(255).to(torch.uint8).numpy()
     return np.ascontiguousarray(np.roll(pixels, shift, axis=1))
-
-
-@pytest.fixture
-def painter(network: VGG16, settings: Stylize) -> Painter:
-    return Painter(network, [picture(1)], settings, first=picture(0, SIDE), device=torch.device("cpu"))
 
 
 def pan(reliable: float) -> Motion:
@@ -115,3 +123,67 @@ def test_a_picture_of_one_colour_does_not_upset_the_colours(level: float, painte
     content = torch.full((3, 8, 8), level)
     result = recolour(content, torch.full((3, 8, 8), painted_level), torch.ones(8, 8))
     assert (result - painted_level).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("start", ["last", "noise"])
+def test_a_frame_may_start_elsewhere(painter: Painter, tmp_path: Path, start: Start) -> None:
+    """The ablations of Ruder 2016, section 6.1: without a step, what is painted is the start."""
+    painter.settings = dataclasses.replace(painter.settings, start=start)
+    last = picture(5, SIDE)
+    step = Step(7, still(7), 6, {6: pan(1)(7, still(7), 6, still(6))})
+    begun: list[torch.Tensor] = []
+    painter.paint = lambda content, *, start, **_: begun.append(start)  # type: ignore[method-assign, assignment]
+    paint_step(painter, step, {6: last}, lambda index: [1.0])
+    paint_step(painter, step, {6: last}, lambda index: [1.0])
+    assert torch.equal(begun[0], begun[1])
+    assert torch.equal(begun[0], last) == (start == "last")
+
+
+def test_a_frame_is_tied_to_those_before_as_far_as_its_shot_goes(painter: Painter, tmp_path: Path) -> None:
+    """A cut before frame 3: frame 4 is tied to it alone, frame 5 to both."""
+
+    def motion(index: int, frame: Frame, other_index: int, other: Frame) -> tuple[Field, Field]:
+        np.testing.assert_array_equal(other, still(other_index))
+        shared = (index < 3) == (other_index < 3)
+        return np.zeros((SIDE, SIDE, 2), np.float32), np.full((SIDE, SIDE), shared, np.float32)
+
+    found = list(steps((still(i) for i in range(6)), motion, tmp_path, [1, 2]))
+    assert [list(step.motions) for step in found] == [[], [0], [1, 0], [], [3], [4, 3]]
+    assert [step.shot for step in found] == [0, 0, 0, 3, 3, 3]
+
+
+def test_what_neither_neighbour_shows_is_recoloured_content() -> None:
+    content, near, far = picture(0, SIDE), picture(1, SIDE), picture(2, SIDE)
+    left, middle = torch.zeros(SIDE, SIDE), torch.zeros(SIDE, SIDE)
+    left[:, :16], middle[:, 16:32] = 1, 1
+    start = fill_in([near, far], [left, middle], content)
+    assert torch.equal(start[..., :16], near[..., :16])
+    assert torch.equal(start[..., 16:32], far[..., 16:32])
+    assert torch.isfinite(start).all()
+
+
+@given(count=st.integers(1, 50), index=st.integers(0, 49))
+def test_styles_go_over_evenly(count: int, index: int) -> None:
+    weights = blend([2.0, 0.0], [1.0, 3.0], count)(min(index, count - 1))
+    share = min(index, count - 1) / max(1, count - 1)
+    assert weights == pytest.approx([1 - 0.75 * share, 0.75 * share])
+
+
+def test_what_comes_is_made_while_the_last_is_used(tmp_path: Path) -> None:
+    """The thread is one item ahead, and what goes wrong there is told here."""
+    made: list[int] = []
+
+    def items() -> Iterator[Step]:
+        for index in range(3):
+            made.append(index)
+            yield Step(index, still(0), 0, {})
+        raise UserError("the clip ends here")
+
+    coming = ahead(items())
+    assert next(coming).index == 0
+    deadline = time.monotonic() + 10
+    while made != [0, 1] and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert made == [0, 1]
+    with pytest.raises(UserError, match="the clip ends here"):
+        list(coming)

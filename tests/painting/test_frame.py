@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pipeline.console import UserError
+from pipeline.painting.colour import luminance
 from pipeline.painting.frame import Painter
 from pipeline.painting.losses import Neighbour
 from pipeline.params import Stylize
@@ -80,3 +81,67 @@ def test_weights_too_large_are_named(network: VGG16, settings: Stylize) -> None:
 def test_a_tiny_picture_is_refused(network: VGG16, settings: Stylize) -> None:
     with pytest.raises(UserError, match="each side needs 32"):
         Painter(network, [picture(1)], settings, first=torch.zeros(3, 20, 64), device=CPU)
+
+
+def test_a_mixture_lies_between_its_styles(network: VGG16, settings: Stylize) -> None:
+    styles = [picture(1, 64), picture(3, 64)]
+    mixed = Painter(network, styles, settings, first=picture(0), device=CPU)
+    content = picture(0)
+    first, alone, last, both = (
+        paint.paint(content, start=content, weights=weights, iterations=6).image
+        for paint, weights in (
+            (mixed, [2.0, 0.0]),
+            (painter(network, settings), [1.0]),
+            (mixed, [0.0, 1.0]),
+            (mixed, [1.0, 1.0]),
+        )
+    )
+    torch.testing.assert_close(first, alone, atol=1e-4, rtol=0)
+    between = max((both - first).abs().mean(), (both - last).abs().mean())
+    assert 0 < between < (first - last).abs().mean()
+
+
+def test_without_strength_the_picture_stays_as_it_is(network: VGG16, settings: Stylize) -> None:
+    weak = dataclasses.replace(settings, strength=0, tv_weight=0)
+    content = picture(0)
+    image = painter(network, weak).paint(content, start=content, iterations=5).image
+    assert (image - content).abs().max() < 0.01
+
+
+def test_the_colours_of_the_content_are_kept(network: VGG16, settings: Stylize) -> None:
+    paint = painter(network, dataclasses.replace(settings, colours="content"))
+    content = 0.3 + 0.4 * picture(0)
+    painted = paint.paint(content, start=content, iterations=5).image
+    seen = paint.finish(painted, content)
+    assert (seen - content).abs().mean() > 0.005
+    inside = ((seen > 0) & (seen < 1)).all(dim=0)
+    difference = seen - content
+    torch.testing.assert_close(
+        difference[:, inside], luminance(difference)[:, inside], atol=1e-5, rtol=0, msg="the chroma changed"
+    )
+
+
+def test_what_the_mask_leaves_black_stays(network: VGG16, settings: Stylize) -> None:
+    mask = torch.zeros(48, 48)
+    mask[:, 24:] = 1
+    content, painted = picture(0), picture(2)
+    paint = Painter(network, [picture(1)], settings, first=content, device=CPU, mask=mask)
+    seen = paint.finish(painted, content)
+    assert torch.equal(seen[..., :24], content[..., :24])
+    assert torch.equal(seen[..., 24:], painted[..., 24:])
+
+
+def test_coarse_scales_come_first(network: VGG16, settings: Stylize) -> None:
+    """With as many steps at full size, what began at half the size is nearer to its targets."""
+    content = picture(0, 128)
+    paint = Painter(network, [picture(1, 128)], dataclasses.replace(settings, scales=2), first=content, device=CPU)
+    assert paint.coarser is not None
+    assert paint.coarser.size == (64, 64)
+    assert paint.coarser.coarser is None
+    start = paint.start_coarse(content, content, [1.0], 10)
+    targets = paint.content_taps(content)
+    ours, single = (
+        float(paint.losses(paint.paint(content, start=each, iterations=3).image, targets).total(settings))
+        for each in (start, content)
+    )
+    assert ours < single

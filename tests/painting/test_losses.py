@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from pipeline.painting.losses import (
+    closest_first,
     content_loss,
     gram_matrix,
     style_loss,
@@ -49,6 +50,15 @@ def test_temporal_loss_counts_only_what_can_be_relied_on() -> None:
     assert float(temporal_loss(image, warped, reliability)) == 0
 
 
+def test_a_farther_frame_has_a_say_only_in_what_no_closer_one_shows() -> None:
+    near, middle, far = torch.tensor([[1.0, 0.6, 0, 0]]), torch.tensor([[1.0, 0.5, 0.3, 0]]), torch.ones(1, 4)
+    left = closest_first([near, middle, far])
+    # Ruder 2016, eq. 9, by hand: far loses the sum of both closer ones.
+    expected = [near, torch.tensor([[0.0, 0, 0.3, 0]]), torch.tensor([[0.0, 0, 0.7, 1]])]
+    torch.testing.assert_close(torch.stack(left), torch.stack(expected))
+    assert closest_first([]) == []
+
+
 def test_total_variation_of_a_ramp() -> None:
     ramp = torch.linspace(0, 1, 5, dtype=torch.float64).expand(1, 3, 4, 5)
     assert float(total_variation(ramp)) == pytest.approx((255 / 4) ** 2)
@@ -71,6 +81,18 @@ def test_gradients_match_finite_differences_in_float64(name: str) -> None:
         "tv": total_variation,
     }
     torch.autograd.gradcheck(losses[name], random(1, 3, 4, 5, seed=4).requires_grad_())
+
+
+def test_the_gradient_in_bfloat16_is_that_in_float64() -> None:
+    features = random(1, 16, 12, 10) - 0.3
+    target = gram_matrix(random(1, 16, 12, 10, seed=1))
+    gradients = []
+    for dtype in (torch.float64, torch.bfloat16):
+        leaf = features.detach().clone().to(dtype).requires_grad_()
+        style_loss({"a": leaf}, {"a": target.to(gram_matrix(leaf).dtype)}).backward()  # type: ignore[no-untyped-call]
+        assert leaf.grad is not None
+        gradients.append(leaf.grad.double())
+    assert (gradients[0] - gradients[1]).norm() < 0.02 * gradients[0].norm()
 
 
 def test_losses_of_a_bfloat16_network_are_in_float32() -> None:

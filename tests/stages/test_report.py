@@ -159,7 +159,7 @@ def write_jobs(*names: str) -> None:
 
 def set_jobs(*names: str) -> None:
     params = yaml.safe_load(Path("params.yaml").read_text())
-    params["stylize"]["jobs"] = {name: {"clip": "street", "style": "expressionist"} for name in names}
+    params["stylize"]["jobs"] = {name: {"clip": "street", "styles": {"expressionist": 1.0}} for name in names}
     Path("params.yaml").write_text(yaml.safe_dump(params))
 
 
