@@ -9,7 +9,6 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -25,13 +24,13 @@ from pipeline.device import pick_device
 from pipeline.encoding import Sound, write_video
 from pipeline.files import replacing
 from pipeline.images import load_rgb
-from pipeline.motion import Frame, live_motion
-from pipeline.painting.clip import blend, work_folder
+from pipeline.motion import Frame
 from pipeline.painting.frame import Painter, painting_network
-from pipeline.painting.passes import paint_frames
+from pipeline.painting.shots import find_shots, paint_shots
+from pipeline.painting.work import Work
 from pipeline.params import Colours, Stylize, default_params
 from pipeline.tensors import to_image, to_tensor
-from pipeline.video import parse_frames, probe, read_frames
+from pipeline.video import parse_frames, probe, read_times
 from pipeline.weights import install_weights
 
 WEIGHTS = Path("data/weights/vgg16.safetensors")
@@ -154,6 +153,9 @@ def video_command(
     temporal: Annotated[
         bool, typer.Option("--temporal/--no-temporal", help="Keep strokes on what moves, or paint each frame alone.")
     ] = True,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Shots that are painted at the same time, on as many devices (needs Ray).")
+    ] = 1,
 ) -> None:
     """Paint a video in the style of a picture; rate and sound stay as they are.
 
@@ -163,35 +165,32 @@ def video_command(
     _check_output(output, (".mp4",))
     chosen = parse_frames(frames)
     info = probe(clip)
-    count = chosen.stop or info.frame_count
-    total = count and count - chosen.start
+    times_s = read_times(clip, chosen)
     first_weights = _parse_weights("--weights", weights, len(style))
     last_weights = _parse_weights("--weights-at-end", weights_at_end, len(style)) if weights_at_end else first_weights
-    if weights_at_end and total is None:
-        raise UserError(f"{clip} does not say how long it is: name its end with --frames 0:B for --weights-at-end")
-    width = width or min(WIDTH_PX, info.width_px)
-    content = read_frames(clip, chosen, width)
-    first = next(content)
     params = default_params()
-    settings = replace(params.stylize, jobs={}, strength=strength, colours=colours)
-    painter = _painter(style, settings, to_tensor(first), mask)
-    choices = (settings, params.flow, width, frames, temporal, first_weights, last_weights)
-    inputs = [clip, *style, *([mask] if mask else []), _weights(), _model()]
-    folder = work_folder(output.parent / f".{output.stem}.frames", inputs, *choices)
-    painted = paint_frames(
-        painter,
-        chain((first,), content),
-        live_motion(params.flow) if temporal else None,
-        folder,
-        weights=blend(first_weights, last_weights, total or 1),
-        total=total,
-        name=clip.name,
+    work = Work(
+        clip=clip,
+        count=len(times_s) - 1,
+        styles=tuple(style),
+        mixtures=(first_weights, last_weights),
+        settings=replace(params.stylize, jobs={}, strength=strength, colours=colours),
+        flow=params.flow,
+        weights=_weights(),
+        model=_model(),
+        begin=chosen.start,
+        width_px=width or min(WIDTH_PX, info.width_px),
+        mask=mask,
+        steady=temporal,
     )
-    sound = Sound(clip, chosen.start / info.frame_rate)
+    folder = work.folder(output.parent / f".{output.stem}.frames")
+    if workers > 1:
+        paint_shots(work, folder, find_shots(work), workers)
+    painted = work.paint(folder, clip.name)
     shown = _show_first((frame for frame, _ in painted), folder.parent / "first-frame.jpg")
-    write_video(output, shown, info.frame_rate, CRF, sound)
+    write_video(output, shown, info.frame_rate, CRF, Sound(clip, times_s[0]), times_s)
     shutil.rmtree(folder.parent)
-    log.info("%s: %d x %d pixels, %.4g frames a second", output, first.shape[1], first.shape[0], info.frame_rate)
+    log.info("%s: %d frames of %d x %d pixels", output, work.count, *reversed(work.painter.size))
 
 
 @app.command("check")
@@ -220,14 +219,14 @@ def _painter(styles: Sequence[Path], settings: Stylize, first: Tensor, mask: Pat
     return Painter(network, pictures, settings, first=first, device=device, mask=shape)
 
 
-def _parse_weights(option: str, text: str | None, count: int) -> list[float]:
+def _parse_weights(option: str, text: str | None, count: int) -> tuple[float, ...]:
     """``"2,1"`` for two styles; without a text all weigh the same."""
     if text is None:
-        return [1.0] * count
+        return (1.0,) * count
     try:
-        weights = [float(each) for each in text.split(",")]
+        weights = tuple(float(each) for each in text.split(","))
     except ValueError:
-        weights = []
+        weights = ()
     if len(weights) != count or not all(0 <= weight < 1e6 for weight in weights) or not sum(weights):
         raise UserError(f"{option} {text} should be a number for each --style, with commas between them, such as 2,1")
     return weights

@@ -2,17 +2,19 @@
 
 import heapq
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
+from itertools import accumulate, chain, count, pairwise
+from math import gcd, lcm
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 from av.audio.stream import AudioStream
+from av.codec.context import Flags
 from av.container import OutputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
@@ -22,7 +24,12 @@ from numpy.typing import NDArray
 
 from pipeline.console import UserError
 from pipeline.files import replacing
-from pipeline.video import SCALING, reading, video_stream
+from pipeline.rectify import SCALING
+from pipeline.timing import is_jump
+from pipeline.video import reading, video_stream
+
+FINEST_TICK_S = Fraction(1, 1_000_000)
+USUAL_TICK_S = Fraction(1, 90_000)
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +43,19 @@ class Sound:
 
 
 def write_video(
-    path: Path, frames: Iterable[NDArray[np.uint8]], frame_rate: Fraction, crf: int, sound: Sound | None = None
+    path: Path,
+    frames: Iterable[NDArray[np.uint8]],
+    frame_rate: Fraction,
+    crf: int,
+    sound: Sound | None = None,
+    times_s: Sequence[Fraction] | None = None,
 ) -> None:
     """Encode ``frames``, RGB uint8 (H, W, 3) with H and W even, into an MP4 of H.264 (yuv420p, BT.709).
 
     ``crf`` is x264's constant quality: 0 is the best, 18 looks lossless. Packets of ``sound`` are copied unchanged, as
-    long as there are frames. ``path`` appears when all is written. Raises :class:`UserError` if there is no frame.
+    long as there are frames. ``times_s`` are those of the frames and the end of the last one, counted from anywhere
+    (see :func:`pipeline.video.read_times`); without them, frames follow each other at ``frame_rate``. ``path`` appears
+    when all is written. Raises :class:`UserError` if there is no frame.
     """
     remaining = iter(frames)
     first = next(remaining, None)
@@ -54,15 +68,16 @@ def write_video(
         context = stream.codec_context
         context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
         context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
-        encoded = _encode(chain((first,), remaining), stream)
+        context.flags |= Flags.frame_duration
+        encoded = _encode(chain((first,), remaining), stream, times_s)
         copied = _copy_sound(sound, container) if sound else iter(())
         packets: Iterator[Packet[Any]] = heapq.merge(encoded, copied, key=_decoding_time_s)
-        shown = 0
+        end_s = Fraction(0)
         for packet in packets:
             if packet.stream is stream:
+                end_s = max(end_s, ((packet.pts or 0) + (packet.duration or 0)) * packet.time_base)
                 container.mux(packet)
-                shown += 1
-            elif _decoding_time_s(packet) < shown / frame_rate:
+            elif _decoding_time_s(packet) < end_s:
                 with suppress(av.FFmpegError):  # a damaged packet of sound is a short silence
                     container.mux(packet)
             else:
@@ -81,9 +96,17 @@ def _writing(path: Path) -> Iterator[OutputContainer]:
         ) from None
 
 
-def _encode(frames: Iterable[NDArray[np.uint8]], stream: VideoStream) -> "Iterator[Packet[VideoStream]]":
+def _encode(
+    frames: Iterable[NDArray[np.uint8]], stream: VideoStream, times_s: Sequence[Fraction] | None
+) -> "Iterator[Packet[VideoStream]]":
+    tick_s = 1 / stream.codec_context.framerate if times_s is None else _tick_s(times_s)
+    ticks: Iterable[int] = count()
+    if times_s is not None:
+        nearest = (round((time_s - times_s[0]) / tick_s) for time_s in times_s)
+        ticks = accumulate(nearest, lambda before, tick: max(before + 1, tick))
+    stream.codec_context.time_base = tick_s
     reformatter = VideoReformatter()
-    for i, pixels in enumerate(frames):
+    for pixels, (start, end) in zip(frames, pairwise(ticks), strict=times_s is not None):
         rgb = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
         frame = reformatter.reformat(
             rgb,
@@ -92,13 +115,22 @@ def _encode(frames: Iterable[NDArray[np.uint8]], stream: VideoStream) -> "Iterat
             dst_color_range=ColorRange.MPEG,
             interpolation=SCALING,
         )
-        frame.pts, frame.time_base = i, 1 / stream.codec_context.framerate
+        frame.pts, frame.duration, frame.time_base = start, end - start, tick_s
         yield from stream.encode(frame)
     yield from stream.encode(None)
 
 
+def _tick_s(times_s: Sequence[Fraction]) -> Fraction:
+    """The longest unit in which the times are whole, or a usual one if that is too short to be written."""
+    unit = Fraction(1, lcm(*(time_s.denominator for time_s in times_s)))
+    tick_s = unit * gcd(*(int((time_s - times_s[0]) / unit) for time_s in times_s))
+    return tick_s if tick_s >= FINEST_TICK_S else USUAL_TICK_S
+
+
 def _copy_sound(sound: Sound, target: OutputContainer) -> "Iterator[Packet[AudioStream]]":
     """Add a stream to ``target`` at once, and return the packets for it, timed from the start of the sound."""
+    if sound.path.is_dir():
+        return iter(())
     with reading(sound.path) as source:
         if not source.streams.audio:
             return iter(())
@@ -115,9 +147,13 @@ def _sound_packets(sound: Sound, target: AudioStream) -> "Iterator[Packet[AudioS
     with reading(sound.path) as source:
         video = video_stream(source, sound.path)
         start_s = sound.start_s + (video.start_time or 0) * (video.time_base or Fraction(0))
+        expected: int | None = None
         for packet in source.demux(source.streams.audio[0]):
             if packet.pts is None or packet.dts is None:  # the empty packet at the end
                 continue
+            if expected is not None and is_jump(jump_s := (packet.dts - expected) * packet.time_base):
+                start_s += jump_s
+            expected = packet.dts + (packet.duration or 0)
             start = round(start_s / packet.time_base)
             # The packet before is needed to decode the first: an MP4 does not play what lies before time 0.
             if packet.pts + 2 * (packet.duration or 0) > start:

@@ -1,6 +1,7 @@
 """Pictures: safe decoding of files from anywhere, resizing, perceptual hashes and contact sheets.
 
 Everything works on upright 8-bit RGB images in sRGB, which is what :func:`open_image` makes of any file or refuses.
+Only what is painted has more levels: :func:`load_unit` reads and :func:`save_picture` writes 16 bits a channel.
 """
 
 import io
@@ -8,13 +9,16 @@ import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import cv2
 import imagehash
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageCms, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
 from pipeline.console import UserError
+from pipeline.files import replacing
 
 Reason = Literal[
     "not-an-image",
@@ -39,6 +43,14 @@ NETWORK_MIN_SIDE_PX = 32
 _FORMATS = ("JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP")  # JPEG includes MPO
 _UNSUPPORTED_MODES = ("I", "F", "LAB")
 """32-bit samples have no agreed white, and Pillow does not convert LAB."""
+_DEEP_STARTS = (b"\x89PNG", b"II*\0", b"MM\0*")
+_DEFLATED = (
+    *(cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_ADOBE_DEFLATE),
+    *(cv2.IMWRITE_TIFF_PREDICTOR, cv2.IMWRITE_TIFF_PREDICTOR_HORIZONTAL),
+)
+_DEEP_OPTIONS: dict[str, tuple[int, ...]] = {".png": (), ".tif": _DEFLATED, ".tiff": _DEFLATED}
+_ROUNDING_LEVELS = 2
+"""Of 255, between decoders that mean the same colour."""
 _SRGB = ImageCms.createProfile("sRGB")
 _HASH_BITS = 64
 _HASH_SIDE_PX = 32
@@ -93,6 +105,44 @@ def load_rgb(path: Path) -> Image.Image:
             f"{path} cannot be used ({error.reason}: {error.detail}); "
             f"give a JPEG, PNG, WebP, TIFF, GIF or BMP picture of at least {NETWORK_MIN_SIDE_PX} px a side"
         ) from None
+
+
+def load_unit(path: Path) -> NDArray[np.float32]:
+    """Decode a picture that a person named to RGB (H, W, 3) in [0, 1], upright and in sRGB; raises :class:`UserError`.
+
+    All of the 16 bits of a PNG or TIFF are kept, unless it is transparent or has the profile of another colour space.
+    """
+    pixels = np.asarray(load_rgb(path))
+    deep = _deep_samples(path.read_bytes(), pixels)
+    return np.divide(pixels, 255, dtype=np.float32) if deep is None else np.divide(deep, 65535, dtype=np.float32)
+
+
+def save_picture(path: Path, pixels: NDArray[np.floating[Any]]) -> None:
+    """Write sRGB (H, W, 3), clipped to [0, 1]: with 16 bits a channel as PNG or TIFF, with 8 as JPEG or WebP."""
+    with replacing(path) as temporary:
+        if (options := _DEEP_OPTIONS.get(path.suffix.lower())) is not None:  # Pillow writes no such colours
+            samples = cv2.cvtColor(_quantised(pixels, np.uint16), cv2.COLOR_RGB2BGR)
+            _, file = cv2.imencode(path.suffix, samples, options)
+            temporary.write_bytes(file.tobytes())  # not by imwrite, for which a full disk is no OSError
+        else:
+            Image.fromarray(_quantised(pixels, np.uint8)).save(temporary, quality=95, subsampling="4:4:4")
+
+
+def _deep_samples(data: bytes, pixels: NDArray[np.uint8]) -> NDArray[np.uint16] | None:
+    """The 16-bit samples of a file, if they mean what :func:`open_image` has made of it (H, W, 3)."""
+    if not data.startswith(_DEEP_STARTS):
+        return None
+    with suppress(cv2.error):
+        samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        if samples is not None and samples.dtype == np.uint16 and samples.shape == pixels.shape:
+            deep = np.asarray(cv2.cvtColor(samples, cv2.COLOR_BGR2RGB), np.uint16)
+            if cv2.absdiff((deep >> 8).astype(np.uint8), pixels).max() <= _ROUNDING_LEVELS:
+                return deep
+    return None
+
+
+def _quantised(pixels: NDArray[np.floating[Any]], kind: type[np.unsignedinteger[Any]]) -> NDArray[Any]:
+    return np.asarray(np.rint(np.clip(pixels, 0, 1) * np.iinfo(kind).max), kind)
 
 
 def _check_header(image: Image.Image, max_megapixels: float, min_side_px: int) -> None:

@@ -26,6 +26,7 @@ FeatureType = Literal["float16", "float32"]
 Colours = Literal["style", "matched", "content"]
 """Whose colours a painting has: the style's; the style's, matched to the content's; or the content's own."""
 Start = Literal["warped", "last", "noise"]
+Shares = Literal["closest-first", "equal"]
 Layer = Annotated[str, Field(pattern=r"^relu(1_[12]|2_[12]|3_[123]|4_[123]|5_[123])$")]
 
 
@@ -212,12 +213,10 @@ class Job:
         """All styles of the job, in alphabetical order."""
         return sorted({*self.styles, *self.styles_at_end})
 
-    def weights(self) -> tuple[list[float], list[float]]:
+    def weights(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Of the styles, in that order, at the first frame and at the last."""
-        first, last = self.styles, self.styles_at_end or self.styles
-        return [first.get(name, 0.0) for name in self.style_names()], [
-            last.get(name, 0.0) for name in self.style_names()
-        ]
+        names, last = self.style_names(), self.styles_at_end or self.styles
+        return tuple(self.styles.get(name, 0.0) for name in names), tuple(last.get(name, 0.0) for name in names)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -242,6 +241,7 @@ class Stylize:
     temporal_weight: NonNegative
     temporal_intervals: Annotated[tuple[Count, ...], Field(min_length=1)]
     """How many frames back each frame is tied to, the closest first: J of Ruder 2016, eq. 8."""
+    temporal_shares: Shares
     tv_weight: NonNegative
     strength: Ratio
     colours: Colours
@@ -252,6 +252,8 @@ class Stylize:
     next_frame_iterations: Count
     stop_relative_change: NonNegative
     stop_window: Count
+    workers: Count
+    """Shots that are painted at the same time; the result does not depend on it."""
     jobs: dict[Name, Job] = field(default_factory=dict)
 
     @model_validator(mode="after")

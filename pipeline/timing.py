@@ -1,8 +1,8 @@
-"""When frames are shown, out of the time stamps of a file, which may jump, come in disorder or be missing."""
+"""When frames are shown, in seconds, out of the time stamps of a file: they may jump, be missing or be in disorder."""
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from itertools import groupby, pairwise
+from itertools import groupby
 
 LONGEST_STILL_S = 60
 """A longer pause between two frames is a jump of the time stamps, as where recordings were joined."""
@@ -11,35 +11,53 @@ LONGEST_DISORDER_S = 1
 
 
 def is_jump(step_s: Fraction) -> bool:
-    """Whether a stamp that comes ``step_s`` after the one before it has nothing to do with that one."""
+    """Whether a stamp that comes ``step_s`` after another was not made by the same clock."""
     return not -LONGEST_DISORDER_S <= step_s <= LONGEST_STILL_S
 
 
-def increasing(stamps_s: Iterable[Fraction | None], interval_s: Fraction, start_s: Fraction | None) -> list[Fraction]:
-    """Increasing times, one for each stamp, in seconds after ``start_s``, or the first stamp if that is far from it.
+def shown_times(stamps_s: Iterable[Fraction | None], interval_s: Fraction, start_s: Fraction | None) -> list[Fraction]:
+    """Increasing times, one for each stamp, in seconds after ``start_s``, or the first stamp if that is not near it.
 
-    A jump counts as ``interval_s``, the usual time between two frames, and so does a missing stamp. Stamps in disorder
-    are sorted, and equal ones spread up to the next.
+    A jump, or a missing stamp, counts as ``interval_s``. Stamps in disorder are sorted, equal ones spread up to the
+    next.
     """
-    times: list[Fraction] = []
-    before_s = offset_s = Fraction(0)
-    for stamp_s in stamps_s:
-        if not times:
-            first_s = stamp_s if stamp_s is not None else start_s or Fraction(0)
-            near = start_s is not None and 0 <= first_s - start_s <= LONGEST_STILL_S
-            offset_s = -(start_s if near and start_s is not None else first_s)
-            before_s = first_s
-        elif stamp_s is None:
-            before_s += interval_s
-        else:
-            if is_jump(stamp_s - before_s):
-                offset_s += before_s + interval_s - stamp_s
-            before_s = stamp_s
-        times.append(before_s + offset_s)
-    distinct = [(time_s, len(list(equal))) for time_s, equal in groupby(sorted(times))]
-    following = [time_s for time_s, _ in distinct[1:]] + [max(times, default=Fraction(0)) + interval_s]
+    times_s = _increasing(_continued(stamps_s, interval_s), interval_s)
+    late_s = times_s[0] - start_s if start_s is not None else Fraction(0)
+    origin_s = times_s[0] - (late_s if 0 <= late_s <= LONGEST_STILL_S else 0)
+    return [time_s - origin_s for time_s in times_s]
+
+
+def evened(times_s: Sequence[Fraction], interval_s: Fraction, tick_s: Fraction) -> list[Fraction]:
+    """Exactly even times if that is what they are but for rounding to ``tick_s``, else the same.
+
+    The last one ends a frame rather than begin one, and may be uneven.
+    """
+    even_s = [times_s[0] + i * interval_s for i in range(len(times_s))]
+    tolerance_s = min(tick_s, interval_s / 2)
+    near = [abs(time_s - exact_s) < tolerance_s for time_s, exact_s in zip(times_s, even_s, strict=True)]
+    if not all(near[:-1]):
+        return list(times_s)
+    return even_s if near[-1] else [*even_s[:-1], times_s[-1]]
+
+
+def _continued(stamps_s: Iterable[Fraction | None], interval_s: Fraction) -> list[Fraction]:
+    times_s: list[Fraction] = []
+    before_s: Fraction | None = None
+    offset_s = Fraction(0)
+    for each_s in stamps_s:
+        stamp_s = each_s if each_s is not None else Fraction(0) if before_s is None else before_s + interval_s
+        if before_s is not None and is_jump(stamp_s - before_s):
+            offset_s += before_s + interval_s - stamp_s
+        times_s.append(stamp_s + offset_s)
+        before_s = stamp_s
+    return times_s
+
+
+def _increasing(times_s: Sequence[Fraction], interval_s: Fraction) -> list[Fraction]:
+    distinct = [(time_s, len(list(equal))) for time_s, equal in groupby(sorted(times_s))]
+    ends_s = [time_s for time_s, _ in distinct[1:]] + [distinct[-1][0] + interval_s]
     return [
-        time_s + (next_s - time_s) * Fraction(i, count)
-        for (time_s, count), next_s in zip(distinct, following, strict=True)
+        time_s + (end_s - time_s) * Fraction(i, count)
+        for (time_s, count), end_s in zip(distinct, ends_s, strict=True)
         for i in range(count)
     ]

@@ -1,11 +1,12 @@
-"""Frames of videos as RGB arrays at a constant rate, from any file that FFmpeg reads."""
+"""Frames of videos as RGB arrays, and their times, from any file that FFmpeg reads or a folder of pictures."""
 
+import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain, islice, repeat, tee
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -13,38 +14,57 @@ import numpy as np
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.frame import VideoFrame
-from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from pipeline.console import UserError
+from pipeline.images import load_rgb
+from pipeline.rectify import progressive, to_rgb, upright_size
+from pipeline.timing import LONGEST_STILL_S, evened, shown_times
 
 WHOLE = slice(0, None)
 CREDIBLE_RATES = (1, 250)
 """Recordings of variable rate have headers that speak of 1000 frames per second, or of none."""
 DEFAULT_RATE = Fraction(30)
-LONGEST_STILL_S = 60
-"""A longer pause between two frames is a jump of the time stamps, as where recordings were joined."""
+FOLDER_RATE = Fraction(25)
 MAX_MEGAPIXELS = 64
-UNSPECIFIED = 2
-"""FFmpeg's AVCOL_SPC_UNSPECIFIED: the file does not say which matrix its colours were made with."""
-SCALING = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 OPEN_OPTIONS = {
     # FFmpeg would also take playlists, which open other files and addresses, and draw text as a video.
     "protocol_whitelist": "file",
     "format_whitelist": "asf,avi,dv,flv,gif,ivf,matroska,mov,mpeg,mpegts,mxf,ogg,rm,webm",
 }
+DECODE_OPTIONS = {"max_pixels": str(MAX_MEGAPIXELS * 1_000_000)}
+"""A frame may be larger than its header says."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """Upright size with square pixels, frames per second, their number if the file says so, and sound."""
+    """Upright size with square pixels, frames per second on average, their number if the file says so, and sound."""
 
     width_px: int
     height_px: int
     frame_rate: Fraction
     frame_count: int | None
     has_sound: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    """What is open for reading; time stamps are multiples of ``tick_s``, from ``start_s``."""
+
+    path: Path
+    frames: Iterator[VideoFrame]
+    rate: Fraction
+    count: int | None
+    tick_s: Fraction
+    start_s: Fraction | None
+    pixel_aspect: Fraction = Fraction(1)
+    has_sound: bool = False
+    in_disorder: bool = False
+    """AVI has no time stamps but the order of its packets."""
 
 
 def parse_frames(text: str) -> slice:
@@ -59,30 +79,56 @@ def parse_frames(text: str) -> slice:
 
 def probe(path: Path) -> VideoInfo:
     """Look at the header and the first frame. Raises :class:`UserError` if ``path`` is not a video."""
-    with reading(path) as container:
-        stream = video_stream(container, path)
-        first = next(container.decode(stream), None)
+    with _opened(path) as source:
+        first = next(source.frames, None)
         if first is None:
             raise UserError(f"{path} holds no picture; it may be cut off or damaged")
-        rate = _frame_rate(stream)
-        count = stream.frames or None
-        if count and stream.duration and stream.time_base:  # an edit list may hide frames that are in the file
-            count = max(1, min(count, round(stream.duration * stream.time_base * rate)))
-        return VideoInfo(*_upright_size(stream, first), rate, count, has_sound=bool(container.streams.audio))
+        return VideoInfo(*_size(source, first), source.rate, source.count, source.has_sound)
 
 
 def read_frames(path: Path, frames: slice = WHOLE, width_px: int | None = None) -> Iterator[NDArray[np.uint8]]:
     """The chosen frames of ``path`` one after another: RGB, uint8 (H, W, 3), upright, H and W even.
 
-    W is ``width_px`` (rounded down if odd) and H keeps the aspect; without it they are those of the file.
-    A clip of variable rate is read at its mean rate: frames are repeated or left out as their times say, so that
-    sound stays in step. What comes before ``frames`` is decoded too: the later they start, the longer the first takes.
-    Raises :class:`UserError` if ``path`` is no video, is damaged, or is shorter than ``frames``.
+    W is ``width_px`` (rounded down if odd) and H keeps the aspect; without it they are those of the file. Each frame
+    comes once, however long it is shown. What comes before ``frames`` is decoded too: the later they start, the longer
+    the first takes. Raises :class:`UserError` if ``path`` is no video, is damaged, or is shorter than ``frames``.
     """
-    count = probe(path).frame_count
-    if count and max(frames.start + 1, frames.stop or 0) > count:
-        raise UserError(f"{path} has {count} frames, too few for {frames.start}:{frames.stop or ''}")
-    return _decode(path, frames, width_px, count)
+    _check_range(path, frames)
+    return _rgb_frames(path, frames, width_px)
+
+
+def read_times(path: Path, frames: slice = WHOLE) -> list[Fraction]:
+    """When each of the chosen frames is shown, and last when the last one ends: N + 1 increasing times for N frames.
+
+    In seconds after the start of the video, as exact as its time stamps; where these are even but for rounding, even.
+    All the frames are decoded: what is damaged or too short is known before hours are spent on it. Raises
+    :class:`UserError` as :func:`read_frames` does.
+    """
+    _check_range(path, frames)
+    stamps_s: list[Fraction | None] = []
+    last_s = Fraction(0)
+    with _opened(path) as source:
+        for frame in islice(source.frames, frames.stop and frames.stop + 1):
+            stamp, unit_s = frame.dts if source.in_disorder else frame.pts, frame.time_base or Fraction(0)
+            stamps_s.append(None if stamp is None else stamp * unit_s)
+            last_s = frame.duration * unit_s
+        _check_end(source, frames, len(stamps_s))
+    interval_s = 1 / source.rate
+    times_s = shown_times(stamps_s, interval_s, source.start_s)
+    if frames.stop is None or len(times_s) <= frames.stop:
+        credible = 1 / Fraction(CREDIBLE_RATES[1]) <= last_s <= LONGEST_STILL_S
+        times_s.append(times_s[-1] + (last_s if credible else interval_s))
+    return evened(times_s[frames.start :], interval_s, source.tick_s)
+
+
+def clip_files(path: Path) -> list[Path]:
+    """The pictures of a folder in the order of the numbers in their names, or else ``path`` itself."""
+    if not path.is_dir():
+        return [path]
+    files = [each for each in path.iterdir() if each.is_file() and not each.name.startswith(".")]
+    if not files:
+        raise UserError(f"{path} holds no pictures; give a video or a folder of pictures")
+    return sorted(files, key=lambda each: [int(s) if s.isdecimal() else s for s in re.split("([0-9]+)", each.name)])
 
 
 @contextmanager
@@ -92,7 +138,13 @@ def reading(path: Path) -> Iterator[InputContainer]:
         raise UserError(f"{path} is not a file; check its name")
     try:
         # Without "file:" a colon in the name would end the name of a protocol.
-        with av.open(f"file:{path}", "r", container_options=OPEN_OPTIONS, metadata_errors="replace") as container:
+        with av.open(
+            f"file:{path}",
+            "r",
+            options=DECODE_OPTIONS,
+            container_options=OPEN_OPTIONS,
+            metadata_errors="replace",
+        ) as container:
             yield container
     except (av.FFmpegError, IndexError) as error:  # the second where PyAV meets a stream that begins late
         reason = getattr(error, "strerror", error)
@@ -104,11 +156,67 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
     for stream in container.streams.video:
         known = stream.codec_context is not None  # else FFmpeg has no decoder for it
         if known and not stream.disposition & Disposition.attached_pic:  # the cover of a song
-            if stream.width * stream.height > MAX_MEGAPIXELS * 1e6:
-                raise UserError(f"{path} has frames of more than {MAX_MEGAPIXELS} megapixels; reduce it first")
+            _check_size(path, stream.width, stream.height)
+            stream.codec_context.options = DECODE_OPTIONS
             stream.thread_type = "AUTO"
             return stream
     raise UserError(f"{path} has no moving picture; give a video")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_Source]:
+    if path.is_dir():
+        files, tick_s = clip_files(path), 1 / FOLDER_RATE
+        frames = _pictures(files, tick_s)
+        yield _Source(path=path, frames=frames, rate=FOLDER_RATE, count=len(files), tick_s=tick_s, start_s=Fraction(0))
+        return
+    with reading(path) as container:
+        stream = video_stream(container, path)
+        unit_s = stream.time_base or Fraction(1, 1000)
+        in_disorder = container.format.name == "avi"
+        yield _Source(
+            path=path,
+            frames=_decoded(container, stream, path),
+            rate=_frame_rate(stream),
+            count=_frame_count(container, stream),
+            tick_s=unit_s,
+            start_s=None if in_disorder or stream.start_time is None else stream.start_time * unit_s,
+            pixel_aspect=stream.sample_aspect_ratio or Fraction(1),
+            has_sound=bool(container.streams.audio),
+            in_disorder=in_disorder,
+        )
+
+
+def _pictures(files: list[Path], tick_s: Fraction) -> Iterator[VideoFrame]:
+    size: tuple[int, int] | None = None
+    for i, path in enumerate(files):
+        picture = load_rgb(path)
+        size = size or picture.size
+        if picture.size != size:
+            sizes = " and ".join(f"{width} x {height}" for width, height in (picture.size, size))
+            raise UserError(f"{path} and {files[0].name} have different sizes, {sizes}; make them equal")
+        frame = VideoFrame.from_ndarray(np.asarray(picture), format="rgb24")
+        frame.pts, frame.duration, frame.time_base = i, 1, tick_s
+        yield frame
+
+
+def _decoded(container: InputContainer, stream: VideoStream, path: Path) -> Iterator[VideoFrame]:
+    """Every frame; a packet that cannot be decoded is left out, as players do, unless it is more than one in 100."""
+    shown = damaged = 0
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.FFmpegError as error:
+            if not shown:  # a recording may begin between two key frames
+                continue
+            damaged += 1
+            if damaged > max(1, shown // 100):
+                reason = f"is damaged at frame {shown} ({error.strerror})"
+                raise UserError(f"{path} {reason}; choose frames before it, or repair the file") from None
+            log.warning("%s: frame %d is damaged and left out", path, shown)
+            continue
+        shown += len(frames)
+        yield from frames
 
 
 def _frame_rate(stream: VideoStream) -> Fraction:
@@ -117,66 +225,48 @@ def _frame_rate(stream: VideoStream) -> Fraction:
     return rate.limit_denominator(1001) if lowest <= rate <= highest else DEFAULT_RATE
 
 
-def _upright_size(stream: VideoStream, frame: VideoFrame) -> tuple[int, int]:
-    width, height = round(frame.width * (stream.sample_aspect_ratio or 1)), frame.height
-    return (height, width) if _quarter_turns(frame) % 2 else (width, height)
+def _frame_count(container: InputContainer, stream: VideoStream) -> int | None:
+    # An edit list may hide frames that are in the file, and AVI counts the pauses.
+    index = stream.index_entries
+    if stream.frames and (len(index) == stream.frames or container.format.name.startswith("mov")):
+        return sum(entry.size > 0 and not entry.is_discard for entry in index)
+    return stream.frames or None
 
 
-def _quarter_turns(frame: VideoFrame) -> int:
-    return round(frame.rotation / 90) % 4
+def _check_size(path: Path, width_px: int, height_px: int) -> None:
+    if width_px * height_px > MAX_MEGAPIXELS * 1e6:
+        raise UserError(f"{path} has frames of more than {MAX_MEGAPIXELS} megapixels; reduce it first")
 
 
-def _decode(path: Path, frames: slice, width_px: int | None, count: int | None) -> Iterator[NDArray[np.uint8]]:
-    end = frames.start
-    with reading(path) as container:
-        stream = video_stream(container, path)
-        decoded: Iterator[VideoFrame] = container.decode(stream)
-        if container.format.name != "avi":  # constant by definition, with time stamps in disorder
-            decoded = _at_constant_rate(decoded, _frame_rate(stream))
-        reformatter = VideoReformatter()
-        size: tuple[int, int] | None = None
-        for frame in islice(decoded, frames.start, frames.stop):
-            if size is None:
-                size = _upright_size(stream, frame)
-                if width_px is not None:
-                    size = width_px, round(width_px * size[1] / size[0] / 2) * 2
-            yield _to_rgb(frame, size, reformatter)
-            end += 1
+def _check_range(path: Path, frames: slice) -> None:
+    count = probe(path).frame_count
+    if count and max(frames.start + 1, frames.stop or 0) > count:
+        raise UserError(f"{path} has {count} frames, too few for {frames.start}:{frames.stop or ''}")
+
+
+def _check_end(source: _Source, frames: slice, end: int) -> None:
     # A header may be wrong by a frame or two; where a file was cut off, more are missing.
-    expected = frames.stop or (count - max(1, count // 100) if count else 0)
+    expected = frames.stop or (source.count - max(1, source.count // 100) if source.count else 0)
     if end < max(frames.start + 1, expected):
-        raise UserError(f"{path} ends before frame {end}; choose frames before it, or take a whole copy of the file")
+        way_out = "choose frames before it, or take a whole copy of the file"
+        raise UserError(f"{source.path} ends before frame {end}; {way_out}")
 
 
-def _at_constant_rate(frames: Iterable[VideoFrame], rate: Fraction) -> Iterator[VideoFrame]:
-    """Each frame as often as ticks of ``rate`` fall to it, the first tick at the time of the first frame."""
-    start_s: Fraction | None = None
-    tick = 0
-    shown, ahead = tee(frames)
-    next(ahead, None)
-    for frame, following in zip(shown, chain(ahead, (None,)), strict=False):
-        if start_s is None:
-            start_s = _time_s(frame) - tick / rate
-        if following is None:
-            ticks = max(1, round((frame.duration or 0) * (frame.time_base or 0) * rate))
-        else:
-            ticks = round((_time_s(following) - start_s) * rate) - tick
-        if not 0 <= ticks <= LONGEST_STILL_S * rate:
-            ticks, start_s = 1, None  # a jump: count from the following frame
-        yield from repeat(frame, ticks)
-        tick += ticks
+def _size(source: _Source, frame: VideoFrame, width_px: int | None = None) -> tuple[int, int]:
+    width, height = upright_size(frame, source.pixel_aspect)
+    if width_px is not None:
+        width, height = width_px, round(width_px * height / width / 2) * 2
+    _check_size(source.path, width, height)
+    return width, height
 
 
-def _time_s(frame: VideoFrame) -> Fraction:
-    return (frame.pts if frame.pts is not None else frame.dts or 0) * (frame.time_base or Fraction(0))
-
-
-def _to_rgb(frame: VideoFrame, size: tuple[int, int], reformatter: VideoReformatter) -> NDArray[np.uint8]:
-    turns = _quarter_turns(frame)
-    width, height = (max(2, side) for side in (reversed(size) if turns % 2 else size))
-    matrix = None
-    if frame.colorspace == UNSPECIFIED:  # what players assume
-        matrix = Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601
-    rgb = reformatter.reformat(frame, width, height, "rgb24", src_colorspace=matrix, interpolation=SCALING)
-    upright = np.rot90(rgb.to_ndarray(), turns)
-    return np.ascontiguousarray(upright[: len(upright) // 2 * 2, : upright.shape[1] // 2 * 2], np.uint8)
+def _rgb_frames(path: Path, frames: slice, width_px: int | None) -> Iterator[NDArray[np.uint8]]:
+    end = frames.start
+    size: tuple[int, int] | None = None
+    reformatter = VideoReformatter()
+    with _opened(path) as source:
+        for frame in islice(progressive(source.frames), frames.start, frames.stop):
+            size = size or _size(source, frame, width_px)
+            yield to_rgb(frame, size, reformatter)
+            end += 1
+        _check_end(source, frames, end)

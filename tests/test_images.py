@@ -3,6 +3,8 @@ import struct
 import zlib
 from pathlib import Path
 
+import av
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,9 +18,11 @@ from pipeline.images import (
     contact_sheet,
     is_gray,
     load_rgb,
+    load_unit,
     open_image,
     perceptual_hash,
     resize_short_side,
+    save_picture,
 )
 from tests.pictures import encoded, noise, scene
 
@@ -339,6 +343,206 @@ def test_people_are_told_in_one_sentence_what_is_wrong(tmp_path: Path) -> None:
         assert str(path) in message
         assert "; give " in message
         assert "\n" not in message
+
+
+def tiff(samples: NDArray[np.uint16], order: str = "<", orientation: int = 1) -> bytes:
+    """A plain TIFF of 16-bit RGB (TIFF 6.0, section 6): header, strip, directory, bits per sample."""
+    height, width, channels = samples.shape
+    strip = samples.astype(f"{order}u2").tobytes()
+    directory_at, entries = 8 + len(strip), 10
+    bits_at = directory_at + 2 + 12 * entries + 4
+    short, long = (f"{order}HHIHxx", 3), (f"{order}HHII", 4)
+    tags = [
+        (256, short, 1, width),
+        (257, short, 1, height),
+        (258, (long[0], 3), channels, bits_at),
+        (259, short, 1, 1),  # not compressed
+        (262, short, 1, 2),  # RGB
+        (273, long, 1, 8),
+        (274, short, 1, orientation),
+        (277, short, 1, channels),
+        (278, short, 1, height),
+        (279, long, 1, len(strip)),
+    ]
+    assert len(tags) == entries
+    directory = b"".join(struct.pack(layout, tag, kind, count, value) for tag, (layout, kind), count, value in tags)
+    return (
+        (b"II*\0" if order == "<" else b"MM\0*")
+        + struct.pack(f"{order}I", directory_at)
+        + strip
+        + struct.pack(f"{order}H", entries)
+        + directory
+        + struct.pack(f"{order}I", 0)
+        + struct.pack(f"{order}{channels}H", *[16] * channels)
+    )
+
+
+def deep_png(samples: NDArray[np.uint16]) -> bytes:
+    height, width, channels = samples.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+    return png(width, height, 16, {3: 2, 4: 6}[channels], rows)
+
+
+def deep_noise(height: int, width: int, channels: int = 3) -> NDArray[np.uint16]:
+    return np.random.default_rng(0).integers(0, 65536, (height, width, channels), dtype=np.uint16)
+
+
+def loaded(folder: Path, data: bytes) -> NDArray[np.float64]:
+    """What ``load_unit`` makes of a file, on the scale of 16 bits."""
+    path = folder / "picture"
+    path.write_bytes(data)
+    values = load_unit(path)
+    assert values.dtype == np.float32
+    return values.astype(np.float64) * 65535
+
+
+def decoded_by_ffmpeg(path: Path) -> NDArray[np.uint16]:
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0))
+    assert frame.format.name.startswith("rgb48")
+    return np.asarray(frame.to_ndarray(), np.uint16)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".tiff", ".PNG"])
+def test_every_level_of_16_bits_outlives_the_file(tmp_path: Path, suffix: str) -> None:
+    levels = np.arange(3 * 64 * 352, dtype=np.uint32).reshape(64, 352, 3).clip(0, 65535)
+    path = tmp_path / f"painting{suffix}"
+    save_picture(path, levels / 65535)
+    assert np.array_equal(decoded_by_ffmpeg(path), levels)
+    np.testing.assert_allclose(load_unit(path), levels / 65535, atol=1e-7)
+    assert np.abs(np.asarray(load_rgb(path)) - levels / 257).max() < 1
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_gentle_ramp_has_no_bands(tmp_path: Path) -> None:
+    ramp = np.linspace(0.4, 0.5, 2000, dtype=np.float32)[None, :, None].repeat(32, axis=0).repeat(3, axis=2)
+    save_picture(tmp_path / "sky.png", ramp)
+    assert len(np.unique(decoded_by_ffmpeg(tmp_path / "sky.png"))) == 2000
+    assert len(np.unique(load_unit(tmp_path / "sky.png"))) == 2000
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [(".jpg", "JPEG"), (".webp", "WEBP")])
+def test_jpeg_and_webp_have_8_bits(tmp_path: Path, suffix: str, kind: str) -> None:
+    picture = np.asarray(scene())
+    path = tmp_path / f"painting{suffix}"
+    save_picture(path, picture / 255)
+    with Image.open(path) as image:
+        assert image.format == kind
+    assert np.abs(np.asarray(load_rgb(path)).astype(float) - picture).mean() < 2
+    assert np.array_equal(load_unit(path), np.asarray(load_rgb(path)).astype(np.float32) / 255)
+
+
+def test_values_beyond_white_and_black_are_clipped_and_any_layout_is_taken(tmp_path: Path) -> None:
+    planes = np.linspace(-0.5, 1.5, 3 * 40 * 50, dtype=np.float32).reshape(3, 40, 50)
+    save_picture(tmp_path / "painting.png", planes.transpose(1, 2, 0))
+    expected = np.rint(planes.transpose(1, 2, 0).clip(0, 1) * 65535)
+    assert np.array_equal(decoded_by_ffmpeg(tmp_path / "painting.png"), expected)
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "painting.png"
+    path.write_bytes(b"before")
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_picture(path, np.zeros((32, 32, 3)))
+    assert path.read_bytes() == b"before"
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_16_bits_of_a_tiff_are_read_in_both_byte_orders(tmp_path: Path, order: str) -> None:
+    samples = deep_noise(33, 40)
+    np.testing.assert_allclose(loaded(tmp_path, tiff(samples, order)), samples, atol=0.01)
+
+
+def test_16_bits_of_a_png_are_read_with_and_without_opaque_alpha(tmp_path: Path) -> None:
+    samples = deep_noise(33, 40, 4)
+    samples[..., 3] = 65535
+    for each in (samples[..., :3], samples):
+        np.testing.assert_allclose(loaded(tmp_path, deep_png(each)), samples[..., :3], atol=0.01)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_16_bits_of_grey_are_read(tmp_path: Path, kind: str) -> None:
+    levels = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    expected = levels[..., None].repeat(3, axis=2)
+    np.testing.assert_allclose(loaded(tmp_path, encoded(Image.fromarray(levels), kind)), expected, atol=0.01)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_16_bits_are_read_upright(tmp_path: Path, orientation: int) -> None:
+    upright = deep_noise(33, 40)
+    data = tiff(STORED[orientation](upright), orientation=orientation)
+    np.testing.assert_allclose(loaded(tmp_path, data), upright, atol=0.01)
+
+
+def with_profile(data: bytes, profile: bytes) -> bytes:
+    """A PNG with an ICC profile after its header."""
+    header_end = 8 + 25
+    return data[:header_end] + png_chunk(b"iCCP", b"icc\0\0" + zlib.compress(profile)) + data[header_end:]
+
+
+def test_a_profile_of_srgb_leaves_all_16_bits(tmp_path: Path) -> None:
+    samples = deep_noise(33, 40)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    np.testing.assert_allclose(loaded(tmp_path, with_profile(deep_png(samples), profile)), samples, atol=0.01)
+
+
+def test_what_8_bits_compute_is_in_8_bits(tmp_path: Path) -> None:
+    """Transparency and other colour spaces: exact colour counts for more than depth."""
+    transparent = deep_noise(33, 40, 4)
+    for data in (deep_png(transparent), with_profile(deep_png(transparent[..., :3]), swapped_profile())):
+        expected = np.asarray(open_image(data)) / 255 * 65535
+        np.testing.assert_allclose(loaded(tmp_path, data), expected, atol=0.01)
+
+
+def test_pictures_of_8_bits_are_read_as_ever(tmp_path: Path) -> None:
+    for kind in ("PNG", "TIFF", "JPEG", "GIF"):
+        data = encoded(scene(), kind)
+        np.testing.assert_allclose(loaded(tmp_path, data), np.asarray(open_image(data)) / 255 * 65535, atol=0.01)
+
+
+def test_people_are_told_of_deep_files_too(tmp_path: Path) -> None:
+    path = tmp_path / "picture.tif"
+    for data in (tiff(deep_noise(31, 40)), tiff(deep_noise(40, 40))[:-2000], png(60_000, 60_000, 16, 2, b"\0" * 100)):
+        path.write_bytes(data)
+        with pytest.raises(UserError, match=r"picture\.tif cannot be used") as caught:
+            load_unit(path)
+        assert "\n" not in str(caught.value)
+
+
+DEEP_SEEDS = [
+    deep_png(deep_noise(33, 34)),
+    deep_png(deep_noise(33, 34, 4)),
+    tiff(deep_noise(33, 34)),
+    tiff(deep_noise(33, 34), ">", 6),
+    cv2.imencode(".tif", deep_noise(33, 34))[1].tobytes(),
+]
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_mutated_deep_files_decode_or_are_refused(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    mutated = bytearray(data.draw(st.sampled_from(DEEP_SEEDS)))
+    # A PNG begins with its header, a TIFF ends with its directory.
+    place = st.one_of(st.integers(0, 99), st.integers(len(mutated) - 199, len(mutated) - 1))
+    for at, value in data.draw(st.lists(st.tuples(place, st.integers(0, 255)), min_size=1, max_size=6)):
+        mutated[at] = value
+    path = tmp_path_factory.getbasetemp() / "mutated"
+    path.write_bytes(mutated)
+    try:
+        values = load_unit(path)
+    except UserError:
+        return
+    image = load_rgb(path)
+    assert values.shape == (image.height, image.width, 3)
+    assert np.abs(values * 255 - np.asarray(image)).max() <= 3
 
 
 @given(width=st.integers(1, 300), height=st.integers(1, 300), short_side_px=st.integers(1, 200))

@@ -19,7 +19,7 @@ from pipeline.console import progress
 from pipeline.files import replacing
 from pipeline.motion import Field, Frame, Motion, warp
 from pipeline.painting.frame import Painted, Painter
-from pipeline.painting.losses import Neighbour, closest_first
+from pipeline.painting.losses import Neighbour, closest_first, in_equal_shares
 from pipeline.params import Start
 from pipeline.tensors import to_pixels, to_tensor
 
@@ -79,7 +79,7 @@ def paint_clip(
     folder: Path,
     *,
     weights: Weights,
-    total: int | None,
+    numbers: range,
     name: str,
 ) -> Iterator[tuple[Frame, FrameCost]]:
     """Yield each of ``frames`` painted, and what it cost.
@@ -88,8 +88,8 @@ def paint_clip(
     """
     intervals = painter.settings.temporal_intervals
     painted: deque[Tensor] = deque(maxlen=max(intervals))
-    with progress(total=total, unit="frame", description=f"paint {name}") as bar:
-        for step in ahead(steps(frames, motion, folder, intervals)):
+    with progress(total=len(numbers), unit="frame", description=f"paint {name}") as bar:
+        for step in ahead(steps(frames, motion, folder, intervals, numbers)):
             path = frame_path(folder, step.index)
             if not path.exists():
                 began = time.perf_counter()
@@ -112,11 +112,16 @@ def blend(first: Sequence[float], last: Sequence[float], count: int) -> Weights:
     return weights
 
 
-def steps(frames: Iterable[Frame], motion: Motion | None, folder: Path, intervals: Sequence[int]) -> Iterator[Step]:
-    """What is known of each frame before it is painted; the motion only of those that ``folder`` does not hold."""
+def steps(
+    frames: Iterable[Frame], motion: Motion | None, folder: Path, intervals: Sequence[int], numbers: range
+) -> Iterator[Step]:
+    """What is known of each frame before it is painted; the motion only of those that ``folder`` does not hold.
+
+    The first of ``numbers``, those of the frames in the clip, begins a shot.
+    """
     earlier: deque[Frame] = deque(maxlen=max(intervals))
-    shot = 0
-    for index, frame in enumerate(frames):
+    shot = numbers.start
+    for index, frame in zip(numbers, frames, strict=True):
         motions: dict[int, tuple[Field, Field]] = {}
         path = frame_path(folder, index)
         if path.exists():
@@ -149,7 +154,9 @@ def paint_step(painter: Painter, step: Step, painted: Mapping[int, Tensor], weig
     """Paint one frame, near the ``painted`` ones (3, H, W) that its motions lead to."""
     settings, mixture = painter.settings, weights(step.index)
     content = to_tensor(step.frame)
-    kept = closest_first([torch.from_numpy(reliable) for _, reliable in step.motions.values()])
+    reliable = [torch.from_numpy(map_) for _, map_ in step.motions.values()]
+    closest = closest_first(reliable)
+    shares = closest if settings.temporal_shares == "closest-first" else in_equal_shares(reliable)
     warped = [warp(painted[j], torch.from_numpy(flow), fill=(0, 0, 0))[0] for j, (flow, _) in step.motions.items()]
     if not step.motions:
         iterations = settings.first_frame_iterations
@@ -162,12 +169,12 @@ def paint_step(painter: Painter, step: Step, painted: Mapping[int, Tensor], weig
             case "last":
                 start = painted[step.index - 1]
             case "warped":
-                start = fill_in(warped, kept, content)
+                start = fill_in(warped, closest, content)
     return painter.paint(
         content,
         start=start,
         weights=mixture,
-        neighbours=[Neighbour(image[None], weight) for image, weight in zip(warped, kept, strict=True)],
+        neighbours=[Neighbour(image[None], weight) for image, weight in zip(warped, shares, strict=True)],
         iterations=iterations,
     )
 

@@ -12,8 +12,9 @@ from torch.nn.functional import interpolate
 from pipeline.console import UserError
 from pipeline.device import network_dtype
 from pipeline.painting.colour import keep_colours, luminance, match_colours, match_luminance
-from pipeline.painting.losses import Losses, Neighbour, frame_losses, gram_matrix
+from pipeline.painting.losses import Losses, Neighbour, frame_losses
 from pipeline.painting.optimise import DivergedError, Stop, minimise
+from pipeline.painting.tiles import TILE_AREA_PX, Seen, taps_and_grams
 from pipeline.params import Colours, Stylize
 from pipeline.vgg import VGG16, load_network
 
@@ -68,9 +69,10 @@ class Painter:
         self.device = device
         self.mask = mask
         self.network = network.requires_grad_(False)
-        self.layers = {*settings.content_layers, *settings.style_layers}
         recoloured = [_recolour(style, first, settings.colours) for style in styles]
-        self.grams = [self._gram_matrices(_resize_to_area(style, height_px * width_px)) for style in recoloured]
+        with torch.no_grad():
+            resized = [_resize_to_area(style, height_px * width_px)[None].to(device) for style in recoloured]
+            self.grams = [self._seen(style)[1] for style in resized]
         self.coarser: Painter | None = None
         if settings.scales > 1 and min(height_px, width_px) >= 2 * MIN_SIDE_PX:
             fewer = replace(settings, scales=settings.scales - 1)
@@ -82,6 +84,7 @@ class Painter:
 
         The detail that is lost at half the size is kept.
         """
+        content, start = self._in_colour(content), self._in_colour(start)
         if self.coarser is None:
             return start
         small_content, small = (_resize(each, self.coarser.size).clamp(0, 1) for each in (content, start))
@@ -104,14 +107,13 @@ class Painter:
         ``weights`` are those of the styles, of any sum. Raises :class:`UserError` if the loss is not finite from the
         start.
         """
-        content, start = self._seen(content), self._seen(start)
+        content, start = self._in_colour(content), self._in_colour(start)
         content_taps, grams = self._targets(content, weights)
         neighbours = [Neighbour(each.warped.to(self.device), each.reliability.to(self.device)) for each in neighbours]
 
         def evaluate(image: Tensor) -> tuple[Tensor, Tensor]:
             pixels = image.detach().requires_grad_()
-            taps = self.network.taps(pixels, self.layers)
-            loss = frame_losses(pixels, taps, content_taps, grams, neighbours).total(self.settings)
+            loss = frame_losses(pixels, *self._seen(pixels), content_taps, grams, neighbours).total(self.settings)
             (gradient,) = torch.autograd.grad(loss, pixels)
             return loss.detach(), gradient.contiguous()  # the network's own is channels-last
 
@@ -137,25 +139,27 @@ class Painter:
     def losses(self, image: Tensor, content_taps: Mapping[str, Tensor], weights: Sequence[float] = (1.0,)) -> Losses:
         """The terms, not weighted, for a lone ``image`` (3, H, W) in [0, 1] of a content with these activations."""
         x = image[None].to(self.device)
-        return frame_losses(x, self.network.taps(x, self.layers), content_taps, self._mix(weights), ())
+        return frame_losses(x, *self._seen(x), content_taps, self._mix(weights), ())
 
     @torch.no_grad()
     def content_taps(self, content: Tensor) -> Mapping[str, Tensor]:
         """The activations that an image of ``content`` (3, H, W), in [0, 1], should have."""
-        return self.network.taps(content[None].to(self.device), self.settings.content_layers)
+        return self._seen(content[None].to(self.device))[0]
 
-    def _seen(self, image: Tensor) -> Tensor:
+    def _in_colour(self, image: Tensor) -> Tensor:
         return luminance(image) if self.settings.colours == "content" else image
+
+    def _seen(self, image: Tensor) -> Seen:
+        """What the losses look at of an image (1, 3, H, W) on the device."""
+        settings = self.settings
+        return taps_and_grams(self.network, image, settings.content_layers, settings.style_layers, TILE_AREA_PX)
 
     @torch.no_grad()
     def _targets(self, content: Tensor, weights: Sequence[float]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Activations of the content layers, and Gram matrices: the weaker the painting, the nearer the content's."""
-        taps = self.network.taps(content[None].to(self.device), self.layers)
-        grams = {
-            name: torch.lerp(gram_matrix(taps[name]), gram, self.settings.strength)
-            for name, gram in self._mix(weights).items()
-        }
-        return {name: taps[name] for name in self.settings.content_layers}, grams
+        taps, own = self._seen(content[None].to(self.device))
+        mixed = self._mix(weights)
+        return taps, {name: torch.lerp(own[name], mixed[name], self.settings.strength) for name in mixed}
 
     def _mix(self, weights: Sequence[float]) -> dict[str, Tensor]:
         """The Gram matrices of all styles, each by its share of the weights (Ruder 2016's code mixes them so)."""
@@ -165,11 +169,6 @@ class Painter:
             name: torch.stack([share * grams[name] for share, grams in zip(shares, self.grams, strict=True)]).sum(0)
             for name in names
         }
-
-    @torch.no_grad()
-    def _gram_matrices(self, style: Tensor) -> dict[str, Tensor]:
-        taps = self.network.taps(style[None].to(self.device), self.settings.style_layers)
-        return {name: gram_matrix(tap) for name, tap in taps.items()}
 
 
 def _recolour(style: Tensor, first: Tensor, colours: Colours) -> Tensor:

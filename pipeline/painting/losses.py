@@ -53,9 +53,9 @@ def content_loss(taps: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> T
     return torch.stack([mse_loss(_precise(taps[name]), _precise(target)) for name, target in targets.items()]).sum()
 
 
-def style_loss(taps: Mapping[str, Tensor], grams: Mapping[str, Tensor]) -> Tensor:
+def style_loss(grams: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
     """Sum over layers of the mean squared difference of Gram matrices (Gatys 2015, eq. 4 and 5)."""
-    return torch.stack([mse_loss(gram_matrix(taps[name]), target) for name, target in grams.items()]).sum()
+    return torch.stack([mse_loss(grams[name], target) for name, target in targets.items()]).sum()
 
 
 def temporal_loss(image: Tensor, warped: Tensor, reliability: Tensor) -> Tensor:
@@ -95,6 +95,17 @@ def closest_first(reliabilities: Sequence[Tensor]) -> list[Tensor]:
     return left
 
 
+def in_equal_shares(reliabilities: Sequence[Tensor]) -> list[Tensor]:
+    """Each map (H, W) divided by the sum of all, where that is more than 1.
+
+    The other choice of Ruder 2016's code: what all frames show, all have a say in, so that errors do not add up.
+    """
+    if not reliabilities:
+        return []
+    total = torch.stack(list(reliabilities)).sum(dim=0).clamp_min(1)
+    return [reliability / total for reliability in reliabilities]
+
+
 @dataclass(frozen=True)
 class Losses:
     """The terms of one frame's loss, not yet weighted, as 0-dimensional tensors; temporal is zero for a lone frame."""
@@ -117,18 +128,19 @@ class Losses:
 def frame_losses(
     image: Tensor,
     taps: Mapping[str, Tensor],
-    content: Mapping[str, Tensor],
     grams: Mapping[str, Tensor],
+    content: Mapping[str, Tensor],
+    style: Mapping[str, Tensor],
     neighbours: Sequence[Neighbour],
 ) -> Losses:
-    """All the terms for an image (1, 3, H, W) in [0, 1] whose activations are ``taps``.
+    """All the terms for an image (1, 3, H, W) in [0, 1] with these activations and Gram matrices, and their targets.
 
     The temporal one is the sum over ``neighbours`` (Ruder 2016, eq. 8).
     """
     temporal = image.new_zeros(())
     for neighbour in neighbours:
         temporal = temporal + temporal_loss(image, neighbour.warped, neighbour.reliability)
-    return Losses(content_loss(taps, content), style_loss(taps, grams), temporal, total_variation(image))
+    return Losses(content_loss(taps, content), style_loss(grams, style), temporal, total_variation(image))
 
 
 def _precise(features: Tensor) -> Tensor:

@@ -90,36 +90,43 @@ def paint_frames(
     folder: Path,
     *,
     weights: Weights,
-    total: int | None,
+    numbers: range,
     name: str,
 ) -> Iterator[tuple[Frame, FrameCost]]:
     """Yield each of ``frames`` painted, in one pass or in many, as the painter's settings say, and what it cost.
 
     Without ``motion`` every frame is painted on its own. ``folder`` keeps what is finished, so that a run that was
-    stopped goes on where it was; ``total`` is the number of frames, if it is known.
+    stopped goes on where it was; ``numbers`` are those of the frames in the clip.
     """
     if painter.settings.multipass and motion:
-        return paint_in_passes(painter, frames, motion, folder, weights=weights, name=name)
-    return paint_clip(painter, frames, motion, folder, weights=weights, total=total, name=name)
+        return paint_in_passes(painter, frames, motion, folder, weights=weights, numbers=numbers, name=name)
+    return paint_clip(painter, frames, motion, folder, weights=weights, numbers=numbers, name=name)
 
 
 def paint_in_passes(
-    painter: Painter, frames: Iterable[Frame], motion: Motion, folder: Path, *, weights: Weights, name: str
+    painter: Painter,
+    frames: Iterable[Frame],
+    motion: Motion,
+    folder: Path,
+    *,
+    weights: Weights,
+    numbers: range,
+    name: str,
 ) -> Iterator[tuple[Frame, FrameCost]]:
     """Yield each of ``frames`` as the last pass painted it, and what all passes cost."""
     settings = painter.settings.multipass
     if settings is None:
         raise ValueError("the settings have no passes")
-    count = store_contents(frames, folder)
+    store_contents(frames, folder, numbers)
     passes = Passes(painter.with_temporal_weight(settings.temporal_weight), settings, motion, weights, folder)
-    with progress(total=settings.passes * count, unit="frame", description=f"paint {name}") as bar:
+    with progress(total=settings.passes * len(numbers), unit="frame", description=f"paint {name}") as bar:
         for number in range(1, settings.passes + 1):
             beside = None
-            for index in range(count) if number % 2 else reversed(range(count)):
+            for index in numbers if number % 2 else reversed(numbers):
                 paint_again(passes, number, index, beside)
                 beside = index
                 bar.update()
-    for index in range(count):
+    for index in numbers:
         image, cost = load_frame(frame_path(folder, index))
         yield to_pixels(painter.finish(image, to_tensor(passes.content(index)))), cost
 
@@ -141,16 +148,13 @@ def paint_again(passes: Passes, number: int, index: int, beside: int | None) -> 
     save_frame(path, painted.image, FrameCost(spent.iterations + painted.iterations, seconds), number)
 
 
-def store_contents(frames: Iterable[Frame], folder: Path) -> int:
-    """Keep the frames of the clip, which passes need in any order; their number."""
-    count = 0
-    for index, frame in enumerate(frames):
+def store_contents(frames: Iterable[Frame], folder: Path, numbers: range) -> None:
+    """Keep the frames of the clip, which passes need in any order."""
+    for index, frame in zip(numbers, frames, strict=True):
         path = content_path(folder, index)
         if not path.exists():
             with replacing(path) as temporary, temporary.open("wb") as file:
                 np.save(file, frame)
-        count += 1
-    return count
 
 
 def content_path(folder: Path, index: int) -> Path:

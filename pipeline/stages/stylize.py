@@ -13,25 +13,21 @@ was not finished.
 import argparse
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from pipeline.console import run
-from pipeline.device import pick_device
 from pipeline.encoding import Sound, write_video
 from pipeline.files import write_json
-from pipeline.images import load_rgb
-from pipeline.motion import Frame, open_flows, stored_motion
-from pipeline.painting.clip import FrameCost, blend, work_folder
-from pipeline.painting.frame import Painter, painting_network
-from pipeline.painting.passes import paint_frames
+from pipeline.motion import Frame
+from pipeline.painting.clip import FrameCost
+from pipeline.painting.shots import find_shots, paint_shots
+from pipeline.painting.work import Work
 from pipeline.params import load_params
-from pipeline.tensors import to_tensor
-from pipeline.video import probe, read_frames
+from pipeline.video import probe, read_times
 
 WEIGHTS = Path("data/weights/vgg16.safetensors")
 MODEL = Path("data/models/classifier.safetensors")
-WORK = Path("data/work")
+UNFINISHED = Path("data/work")
 CRF = 12
 """Fine enough that the encoder does not smooth away what is measured later."""
 
@@ -49,45 +45,38 @@ def main(argv: Sequence[str]) -> None:
     job = settings.job(name)
 
     kind = "baseline" if arguments.alone else "plain" if arguments.plain else "stylized"
-    model = None if arguments.plain else MODEL
     clip = Path(f"data/clips/{job.clip}.mp4")
-    styles = [Path(f"data/mixes/{name}/{style}.png") for style in job.style_names()]
-    flow = Path(f"data/flow/{job.clip}")
-    flow_files = [] if arguments.alone else sorted(flow.glob("*/*.npy"))
-    inputs = [clip, *styles, WEIGHTS, *([model] if model else []), *flow_files]
-    info = probe(clip)
-    device = pick_device()
-    painter = Painter(
-        painting_network(WEIGHTS, model, device),
-        [to_tensor(load_rgb(style)) for style in styles],
-        settings,
-        first=to_tensor(next(read_frames(clip))),
-        device=device,
+    times_s = read_times(clip)
+    work = Work(
+        clip=clip,
+        count=len(times_s) - 1,
+        styles=tuple(Path(f"data/mixes/{name}/{style}.png") for style in job.style_names()),
+        mixtures=job.weights(),
+        settings=settings,
+        flow=params.flow,
+        weights=WEIGHTS,
+        model=None if arguments.plain else MODEL,
+        steady=not arguments.alone,
+        stored_flow=Path(f"data/flow/{job.clip}"),
     )
-    folder = work_folder(WORK / f"{kind}-{name}", inputs, replace(settings, jobs={}), params.flow, job)
-    motion = None if arguments.alone else stored_motion(open_flows(flow, settings.temporal_intervals), params.flow)
+    folder = work.folder(UNFINISHED / f"{kind}-{name}")
+    if settings.workers > 1:
+        paint_shots(work, folder, find_shots(work), settings.workers)
     costs: list[FrameCost] = []
 
     def painted() -> Iterator[Frame]:
-        for frame, cost in paint_frames(
-            painter,
-            read_frames(clip),
-            motion,
-            folder,
-            weights=blend(*job.weights(), info.frame_count or 1),
-            total=info.frame_count,
-            name=name,
-        ):
+        for frame, cost in work.paint(folder, name):
             costs.append(cost)
             yield frame
 
-    write_video(Path(f"data/{kind}/{arguments.job}.mp4"), painted(), info.frame_rate, crf=CRF, sound=Sound(clip))
+    output = Path(f"data/{kind}/{name}.mp4")
+    write_video(output, painted(), probe(clip).frame_rate, CRF, Sound(clip, times_s[0]), times_s)
     summary = {
         "frames": len(costs),
         "iterations": sum(cost.iterations for cost in costs),
         "seconds": round(sum(cost.seconds for cost in costs), 1),
     }
-    write_json(Path(f"data/metrics/{kind}/{arguments.job}.json"), summary)
+    write_json(Path(f"data/metrics/{kind}/{name}.json"), summary)
     shutil.rmtree(folder.parent)  # with frames that other settings left
 
 

@@ -16,6 +16,7 @@ def settings() -> Stylize:
         style_weight=100,
         temporal_weight=2000,
         temporal_intervals=(1, 2),
+        temporal_shares="closest-first",
         tv_weight=1e-3,
         strength=1,
         colours="style",
@@ -26,6 +27,7 @@ def settings() -> Stylize:
         next_frame_iterations=5,
         stop_relative_change=0,
         stop_window=4,
+        workers=1,
     )
 
 

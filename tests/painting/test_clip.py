@@ -48,14 +48,12 @@ def pan(reliable: float) -> Motion:
 
 
 def paint(painter: Painter, frames: int, motion: Motion | None, folder: Path) -> list[Frame]:
+    return [frame for frame, _ in paint_from(painter, frames, motion, folder)]
+
+
+def paint_from(painter: Painter, frames: int, motion: Motion | None, folder: Path) -> Iterator[tuple[Frame, FrameCost]]:
     clip = (still(i) for i in range(frames))
-    return [frame for frame, _ in paint_from(painter, clip, motion, folder)]
-
-
-def paint_from(
-    painter: Painter, clip: Iterator[Frame], motion: Motion | None, folder: Path
-) -> Iterator[tuple[Frame, FrameCost]]:
-    return paint_clip(painter, clip, motion, folder, weights=lambda index: [1.0], total=None, name="test")
+    return paint_clip(painter, clip, motion, folder, weights=lambda index: [1.0], numbers=range(frames), name="test")
 
 
 def change_along_the_pan(frames: list[Frame]) -> float:
@@ -78,8 +76,7 @@ def test_a_cut_begins_anew(painter: Painter, tmp_path: Path) -> None:
 
 def test_a_stopped_run_goes_on_and_ends_the_same(painter: Painter, tmp_path: Path) -> None:
     whole = paint(painter, 4, pan(1), tmp_path / "whole")
-    clip = (still(i) for i in range(4))
-    stopped = paint_from(painter, clip, pan(1), tmp_path / "stopped")
+    stopped = paint_from(painter, 4, pan(1), tmp_path / "stopped")
     next(stopped)
     next(stopped)
     stopped.close()  # type: ignore[attr-defined]
@@ -147,7 +144,7 @@ def test_a_frame_is_tied_to_those_before_as_far_as_its_shot_goes(painter: Painte
         shared = (index < 3) == (other_index < 3)
         return np.zeros((SIDE, SIDE, 2), np.float32), np.full((SIDE, SIDE), shared, np.float32)
 
-    found = list(steps((still(i) for i in range(6)), motion, tmp_path, [1, 2]))
+    found = list(steps((still(i) for i in range(6)), motion, tmp_path, [1, 2], range(6)))
     assert [list(step.motions) for step in found] == [[], [0], [1, 0], [], [3], [4, 3]]
     assert [step.shot for step in found] == [0, 0, 0, 3, 3, 3]
 

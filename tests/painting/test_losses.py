@@ -7,6 +7,7 @@ from pipeline.painting.losses import (
     closest_first,
     content_loss,
     gram_matrix,
+    in_equal_shares,
     style_loss,
     temporal_loss,
     total_variation,
@@ -36,7 +37,9 @@ def test_content_and_style_losses_sum_over_layers() -> None:
 
     grams = {name: gram_matrix(target) for name, target in targets.items()}
     expected = sum(np.mean((gram_matrix(taps[n]).numpy() - grams[n].numpy()) ** 2) for n in taps)
-    assert float(style_loss(taps, grams)) == pytest.approx(expected, rel=1e-12)
+    assert float(style_loss({n: gram_matrix(tap) for n, tap in taps.items()}, grams)) == pytest.approx(
+        expected, rel=1e-12
+    )
 
 
 def test_temporal_loss_counts_only_what_can_be_relied_on() -> None:
@@ -59,6 +62,13 @@ def test_a_farther_frame_has_a_say_only_in_what_no_closer_one_shows() -> None:
     assert closest_first([]) == []
 
 
+def test_equal_shares_add_up_to_no_more_than_one() -> None:
+    maps = [torch.tensor([[1.0, 0.5, 0.2]]), torch.tensor([[1.0, 1.0, 0.3]])]
+    shares = in_equal_shares(maps)
+    torch.testing.assert_close(torch.stack(shares), torch.tensor([[[0.5, 1 / 3, 0.2]], [[0.5, 2 / 3, 0.3]]]))
+    assert in_equal_shares([]) == []
+
+
 def test_total_variation_of_a_ramp() -> None:
     ramp = torch.linspace(0, 1, 5, dtype=torch.float64).expand(1, 3, 4, 5)
     assert float(total_variation(ramp)) == pytest.approx((255 / 4) ** 2)
@@ -76,7 +86,7 @@ def test_gradients_match_finite_differences_in_float64(name: str) -> None:
 
     losses = {
         "content": lambda image: content_loss(taps(image), {"layer": target}),
-        "style": lambda image: style_loss(taps(image), {"layer": gram_matrix(target)}),
+        "style": lambda image: style_loss({"layer": gram_matrix(taps(image)["layer"])}, {"layer": gram_matrix(target)}),
         "temporal": lambda image: temporal_loss(image, random(1, 3, 4, 5, seed=3), reliability),
         "tv": total_variation,
     }
@@ -89,7 +99,7 @@ def test_the_gradient_in_bfloat16_is_that_in_float64() -> None:
     gradients = []
     for dtype in (torch.float64, torch.bfloat16):
         leaf = features.detach().clone().to(dtype).requires_grad_()
-        style_loss({"a": leaf}, {"a": target.to(gram_matrix(leaf).dtype)}).backward()  # type: ignore[no-untyped-call]
+        style_loss({"a": gram_matrix(leaf)}, {"a": target.to(gram_matrix(leaf).dtype)}).backward()  # type: ignore[no-untyped-call]
         assert leaf.grad is not None
         gradients.append(leaf.grad.double())
     assert (gradients[0] - gradients[1]).norm() < 0.02 * gradients[0].norm()

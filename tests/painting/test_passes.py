@@ -24,7 +24,7 @@ def many(painter: Painter, passes: int) -> Painter:
 
 def paint(painter: Painter, motion: Motion | None, folder: Path) -> Iterator[tuple[Frame, FrameCost]]:
     clip = (still(i) for i in range(FRAMES))
-    return paint_frames(painter, clip, motion, folder, weights=lambda index: [1.0], total=FRAMES, name="test")
+    return paint_frames(painter, clip, motion, folder, weights=lambda index: [1.0], numbers=range(FRAMES), name="test")
 
 
 def test_passes_go_in_turn_forwards_and_backwards(painter: Painter, tmp_path: Path) -> None:
@@ -76,6 +76,6 @@ def test_frames_on_their_own_need_one_pass(painter: Painter, tmp_path: Path) -> 
     alone = [frame for frame, _ in paint(many(painter, 3), None, tmp_path / "alone")]
     clip = (still(i) for i in range(FRAMES))
     single = paint_clip(
-        painter, clip, None, tmp_path / "single", weights=lambda index: [1.0], total=FRAMES, name="test"
+        painter, clip, None, tmp_path / "single", weights=lambda index: [1.0], numbers=range(FRAMES), name="test"
     )
     np.testing.assert_array_equal(alone, [frame for frame, _ in single])

@@ -73,7 +73,7 @@ def test_a_job_is_painted_and_measured(job: Path) -> None:
     assert not np.array_equal(stylized, baseline)
     assert not np.array_equal(stylized, plain)
     assert not np.array_equal(baseline, plain)
-    assert not any(stylize.WORK.iterdir())
+    assert not any(stylize.UNFINISHED.iterdir())
 
     measure.main([])
     rows = read_table(measure.BY_FRAME)
