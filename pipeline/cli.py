@@ -13,23 +13,21 @@ from pathlib import Path
 from typing import Annotated
 
 import platformdirs
+import torch
 import typer
 from PIL import Image
-from torch import Tensor
 
 from pipeline.check import check_machine
 from pipeline.classification import NEGATIVE, POSITIVE, classify, load_classifier
 from pipeline.console import UserError, progress, run
-from pipeline.device import pick_device
 from pipeline.encoding import Sound, write_video
 from pipeline.files import replacing
-from pipeline.images import load_rgb
+from pipeline.images import load_unit, save_picture
 from pipeline.motion import Frame
-from pipeline.painting.frame import Painter, painting_network
+from pipeline.painting.frame import load_painter, resize
 from pipeline.painting.shots import find_shots, paint_shots
 from pipeline.painting.work import Work
-from pipeline.params import Colours, Stylize, default_params
-from pipeline.tensors import to_image, to_tensor
+from pipeline.params import Colours, default_params
 from pipeline.video import parse_frames, probe, read_times
 from pipeline.weights import install_weights
 
@@ -119,21 +117,20 @@ def image_command(
     colours: ColoursOption = "style",
     mask: MaskOption = None,
 ) -> None:
-    """Paint a photograph in the style of a picture."""
+    """Paint a photograph in the style of a picture, with 16 bits a channel as PNG or TIFF."""
     _check_output(output, OUTPUT_SUFFIXES)
     mixture = _parse_weights("--weights", weights, len(style))
-    content = load_rgb(photo)
-    width = width or min(WIDTH_PX, content.width)
-    size = (width, max(1, round(content.height * width / content.width)))
-    pixels = to_tensor(content.resize(size, Image.Resampling.LANCZOS))
+    photograph = torch.from_numpy(load_unit(photo)).permute(2, 0, 1)
+    width = width or min(WIDTH_PX, photograph.shape[2])
+    height = max(1, round(photograph.shape[1] * width / photograph.shape[2]))
+    pixels = resize(photograph, (height, width)).clamp(0, 1)
     settings = replace(default_params().stylize, strength=strength, colours=colours)
-    painter = _painter(style, settings, pixels, mask)
+    painter = load_painter(_weights(), _model(), style, settings, first=pixels, mask=mask)
     with progress(total=iterations, unit="step", description=f"paint {photo.name}") as bar:
         start = painter.start_coarse(pixels, pixels, mixture, iterations)
         painted = painter.paint(pixels, start=start, weights=mixture, iterations=iterations, on_iteration=bar.update)
-    with replacing(output) as temporary:
-        to_image(painter.finish(painted.image, pixels)).save(temporary, quality=95)
-    log.info("%s: %d x %d pixels after %d steps", output, *size, painted.iterations)
+    save_picture(output, painter.finish(painted.image, pixels).permute(1, 2, 0).numpy())
+    log.info("%s: %d x %d pixels after %d steps", output, width, height, painted.iterations)
 
 
 @app.command("video")
@@ -207,16 +204,6 @@ def check_command() -> None:
 def main() -> None:
     """The command ``paint``."""
     run(lambda argv: app(args=list(argv), prog_name="paint"))
-
-
-def _painter(styles: Sequence[Path], settings: Stylize, first: Tensor, mask: Path | None) -> Painter:
-    """For images of the size of ``first`` (3, H, W)."""
-    device = pick_device()
-    pictures = [to_tensor(load_rgb(style)) for style in styles]
-    network = painting_network(_weights(), _model(), device)
-    height_px, width_px = first.shape[1:]
-    shape = to_tensor(load_rgb(mask).resize((width_px, height_px)))[0] if mask else None
-    return Painter(network, pictures, settings, first=first, device=device, mask=shape)
 
 
 def _parse_weights(option: str, text: str | None, count: int) -> tuple[float, ...]:

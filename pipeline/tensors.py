@@ -26,8 +26,3 @@ def to_pixels(tensor: Tensor) -> NDArray[np.uint8]:
     """A float tensor of shape (3, H, W) as RGB pixels (H, W, 3); values outside [0, 1] are clipped."""
     pixels = tensor.detach().float().clamp(0, 1).mul(255).round().byte()
     return pixels.permute(1, 2, 0).contiguous().cpu().numpy()
-
-
-def to_image(tensor: Tensor) -> Image.Image:
-    """A float tensor of shape (3, H, W) as an RGB image; values outside [0, 1] are clipped."""
-    return Image.fromarray(to_pixels(tensor))

@@ -10,12 +10,14 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from pipeline.console import UserError
-from pipeline.device import network_dtype
+from pipeline.device import network_dtype, pick_device
+from pipeline.images import load_rgb
 from pipeline.painting.colour import keep_colours, luminance, match_colours, match_luminance
 from pipeline.painting.losses import Losses, Neighbour, frame_losses
 from pipeline.painting.optimise import DivergedError, Stop, minimise
 from pipeline.painting.tiles import TILE_AREA_PX, Seen, taps_and_grams
 from pipeline.params import Colours, Stylize
+from pipeline.tensors import to_tensor
 from pipeline.vgg import VGG16, load_network
 
 MIN_SIDE_PX = 32
@@ -41,6 +43,28 @@ def painting_network(weights: Path, model: Path | None, device: torch.device) ->
     for parameter in network.parameters():
         parameter.data = parameter.data.to(network_dtype(device))
     return network.to(memory_format=torch.channels_last).to(device)
+
+
+def load_painter(
+    weights: Path,
+    model: Path | None,
+    styles: Sequence[Path],
+    settings: Stylize,
+    *,
+    first: Tensor,
+    mask: Path | None = None,
+) -> "Painter":
+    """A :class:`Painter` out of files, on the fastest device; raises :class:`UserError` for one that cannot be used."""
+    device = pick_device()
+    height_px, width_px = first.shape[1:]
+    return Painter(
+        painting_network(weights, model, device),
+        [to_tensor(load_rgb(style)) for style in styles],
+        settings,
+        first=first,
+        device=device,
+        mask=to_tensor(load_rgb(mask).resize((width_px, height_px)))[0] if mask else None,
+    )
 
 
 class Painter:
@@ -76,7 +100,7 @@ class Painter:
         self.coarser: Painter | None = None
         if settings.scales > 1 and min(height_px, width_px) >= 2 * MIN_SIDE_PX:
             fewer = replace(settings, scales=settings.scales - 1)
-            half = _resize(first, (height_px // 2, width_px // 2)).clamp(0, 1)
+            half = resize(first, (height_px // 2, width_px // 2)).clamp(0, 1)
             self.coarser = Painter(network, styles, fewer, first=half, device=device)
 
     def start_coarse(self, content: Tensor, start: Tensor, weights: Sequence[float], iterations: int) -> Tensor:
@@ -87,10 +111,10 @@ class Painter:
         content, start = self._in_colour(content), self._in_colour(start)
         if self.coarser is None:
             return start
-        small_content, small = (_resize(each, self.coarser.size).clamp(0, 1) for each in (content, start))
+        small_content, small = (resize(each, self.coarser.size).clamp(0, 1) for each in (content, start))
         begun = self.coarser.start_coarse(small_content, small, weights, iterations)
         painted = self.coarser.paint(small_content, start=begun, weights=weights, iterations=iterations).image
-        return (start + _resize(painted - small, self.size)).clamp(0, 1)
+        return (start + resize(painted - small, self.size)).clamp(0, 1)
 
     def paint(
         self,
@@ -187,5 +211,6 @@ def _resize_to_area(style: Tensor, area_px: int) -> Tensor:
     return resized[0].clamp(0, 1)
 
 
-def _resize(image: Tensor, size: tuple[int, int]) -> Tensor:
+def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """An image (3, H, W) of another size (height, width), bicubic; it may overshoot its range."""
     return interpolate(image[None], size, mode="bicubic", antialias=True)[0]

@@ -5,11 +5,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from pipeline.device import pick_device
-from pipeline.images import load_rgb
 from pipeline.motion import Frame, Motion, live_motion, open_flows, stored_motion
 from pipeline.painting.clip import FrameCost, blend, work_folder
-from pipeline.painting.frame import Painter, painting_network
+from pipeline.painting.frame import Painter, load_painter
 from pipeline.painting.passes import paint_frames
 from pipeline.params import Flow, Stylize
 from pipeline.tensors import to_tensor
@@ -57,16 +55,7 @@ class Work:
     def painter(self) -> Painter:
         """Ready to paint the frames; raises :class:`UserError` for a file that is missing or broken."""
         first = to_tensor(next(self.read()))
-        height_px, width_px = first.shape[1:]
-        device = pick_device()
-        return Painter(
-            painting_network(self.weights, self.model, device),
-            [to_tensor(load_rgb(style)) for style in self.styles],
-            self.settings,
-            first=first,
-            device=device,
-            mask=to_tensor(load_rgb(self.mask).resize((width_px, height_px)))[0] if self.mask else None,
-        )
+        return load_painter(self.weights, self.model, self.styles, self.settings, first=first, mask=self.mask)
 
     @cached_property
     def motion(self) -> Motion | None:
