@@ -2,6 +2,7 @@ import json
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,6 +12,7 @@ from pipeline import cli
 from pipeline.check import check_machine
 from pipeline.console import UserError
 from pipeline.encoding import write_video
+from pipeline.motion import Frame
 from pipeline.vgg import VGG16, save_tensors
 from pipeline.video import probe, read_frames
 from tests.networks import write_random_weights
@@ -62,6 +64,41 @@ def test_a_part_of_a_video_is_painted(project: Path) -> None:
     assert not list(project.glob(".out.frames*"))
 
 
+def test_a_painting_has_16_bits_where_the_file_can_hold_them(project: Path) -> None:
+    paint(*"image photo.jpg --style style.png --output out.tif --iterations 3".split())
+    samples = cv2.imread("out.tif", cv2.IMREAD_UNCHANGED)
+    assert samples is not None
+    assert samples.dtype == np.uint16
+    assert len(np.unique(samples)) > 1000
+
+
+def test_colours_and_mask_of_an_image(project: Path) -> None:
+    """Without style in the chroma, and under a mask: what is black in it stays as it was."""
+    half = np.zeros((64, 96), np.uint8)
+    half[:, 48:] = 255
+    Image.fromarray(half).save("mask.png")
+    arguments = "image photo.jpg --style style.png --output out.png --iterations 20 --colours content --mask mask.png"
+    assert paint(*arguments.split()).exit_code == 0
+    before, after = (np.asarray(Image.open(name), float) for name in ("photo.jpg", "out.png"))
+    assert np.abs(after - before)[:, :40].max() <= 1
+    assert np.abs(after - before)[:, 56:].mean() > 1
+
+
+def test_a_video_goes_from_one_style_to_another(project: Path) -> None:
+    Image.fromarray(textured(2)).save("other.png")
+    common = "video clip.mp4 --width 64 --frames 0:2 --no-temporal --output".split()
+    paint(*common, "over.mp4", *"--style style.png --style other.png --weights 1,0 --weights-at-end 0,1".split())
+    paint(*common, "first.mp4", "--style", "style.png")
+    paint(*common, "last.mp4", "--style", "other.png")
+    over, first, last = (list(read_frames(Path(f"{name}.mp4"))) for name in ("over", "first", "last"))
+
+    def distance(a: Frame, b: Frame) -> float:
+        return float(np.abs(a.astype(float) - b).mean())
+
+    assert distance(over[0], first[0]) < distance(over[0], last[0]) / 2
+    assert distance(over[1], last[1]) < distance(over[1], first[1]) / 2
+
+
 def test_without_the_temporal_constraint_the_video_differs(project: Path) -> None:
     common = "video clip.mp4 --style style.png --width 64 --frames 0:2 --output".split()
     paint(*common, "steady.mp4")
@@ -80,6 +117,13 @@ def test_without_the_temporal_constraint_the_video_differs(project: Path) -> Non
         ("video photo.jpg --style style.png --output out.mp4", r"photo\.jpg"),
         ("video clip.mp4 --style style.png --output out.mp4 --frames 5:2", "frames '5:2'"),
         ("video clip.mp4 --style style.png --output out.mp4 --frames 50:60", r"clip\.mp4 has 5 frames"),
+        (
+            "video clip.mp4 --style style.png --output out.mp4 --weights 1,2",
+            "--weights 1,2 should be a number for each",
+        ),
+        ("image photo.jpg --style style.png --output out.png --weights x", "--weights x should be a number for each"),
+        ("image photo.jpg --style style.png --output out.png --weights 0", "--weights 0 should be a number for each"),
+        ("image photo.jpg --style style.png --output out.png --weights nan", "--weights nan should be a number"),
         ("classify none.jpg", r"none\.jpg does not exist"),
     ],
 )
