@@ -1,6 +1,7 @@
 """Frames out as H.264, with the sound of the original."""
 
 import heapq
+import io
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -36,7 +37,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """The sound of the video ``path``, from ``start_s`` seconds after its first frame."""
+    """The sound of the video ``path``, from ``start_s`` seconds after its start."""
 
     path: Path
     start_s: Fraction = Fraction(0)
@@ -136,10 +137,15 @@ def _copy_sound(sound: Sound, target: OutputContainer) -> "Iterator[Packet[Audio
             return iter(())
         template = source.streams.audio[0]
         try:
-            stream = target.add_stream_from_template(template)
-        except ValueError as error:
+            # Of what it cannot hold, an MP4 tells when it is closed: then the video would be lost too.
+            with av.open(io.BytesIO(), "w", format="mp4") as trial:
+                packet = next(source.demux(template))
+                packet.stream = trial.add_stream_from_template(template)
+                trial.mux(packet)
+        except (ValueError, av.FFmpegError) as error:
             log.warning("%s: its sound is left out (%s)", sound.path, error)
             return iter(())
+        stream = target.add_stream_from_template(template)
     return _sound_packets(sound, stream)
 
 

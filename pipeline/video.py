@@ -226,10 +226,11 @@ def _frame_rate(stream: VideoStream) -> Fraction:
 
 
 def _frame_count(container: InputContainer, stream: VideoStream) -> int | None:
-    # An edit list may hide frames that are in the file, and AVI counts the pauses.
+    # An edit list may hide frames that are in the file, and AVI counts pauses.
     index = stream.index_entries
-    if stream.frames and (len(index) == stream.frames or container.format.name.startswith("mov")):
-        return sum(entry.size > 0 and not entry.is_discard for entry in index)
+    whole = index and index[-1].timestamp + 1 >= (stream.duration or 0)
+    if stream.frames and (whole or container.format.name.startswith("mov")):
+        return sum(not entry.is_discard for entry in index)
     return stream.frames or None
 
 

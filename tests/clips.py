@@ -54,7 +54,8 @@ def make_clip(
             frame.pts, frame.time_base = (times_ms[i], Fraction(1, 1000)) if times_ms else (i, 1 / Fraction(rate))
             container.mux(video.encode(frame))
         if isinstance(audio, av.AudioStream):
-            seconds = np.arange(int(len(frames) / rate * SAMPLE_RATE)) / SAMPLE_RATE
+            length_s = times_ms[-1] / 1000 if times_ms else len(frames) / rate
+            seconds = np.arange(int(length_s * SAMPLE_RATE)) / SAMPLE_RATE
             wave = np.random.default_rng(0).normal(scale=0.02, size=len(seconds))
             wave += (seconds >= 1.0) * (seconds < 1.1) * 0.8 * np.sin(2 * np.pi * 880 * seconds)
             packed = np.repeat(wave.astype(np.float32)[None], 2, axis=0)

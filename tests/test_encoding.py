@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.console import UserError
 from pipeline.encoding import Sound, write_video
-from pipeline.video import probe, read_frames
+from pipeline.video import probe, read_frames, read_times
 from tests.clips import SAMPLE_RATE, first_heard_s, grays, levels, make_clip, samples, sound_packets
 
 
@@ -99,6 +99,65 @@ def test_sound_is_copied_unchanged_trimmed_and_in_step(
     assert length_s - 2 * packet_s < copied[-1][0] < length_s
     assert first_heard_s(out) == pytest.approx(float(1 - start_s), abs=0.012)
     assert probe(out).frame_count == frames.stop - frames.start
+
+
+UNEVEN_MS = [*range(0, 400, 40), *range(433, 900, 33), 1020, 1021, *range(1500, 1900, 50)]
+
+
+@pytest.mark.parametrize("unit", [1000, 90_000, 15_360])
+@pytest.mark.parametrize("count", [1, 2, len(UNEVEN_MS) - 1])
+def test_times_are_kept_and_so_is_the_sound(tmp_path: Path, unit: int, count: int) -> None:
+    clip, out = make_clip(tmp_path / "clip.mp4", grays(75), sound="aac"), tmp_path / "out.mp4"
+    times_s = [7 + Fraction(time_ms * unit // 1000, unit) for time_ms in UNEVEN_MS[: count + 1]]
+    write_video(out, grays(count), Fraction(25), 20, Sound(clip, Fraction(1, 5)), times_s)
+    assert read_times(out) == [time_s - 7 for time_s in times_s]
+    assert [frame % 25 for frame in range(count)] == levels(read_frames(out))
+    source, copied = sound_packets(clip), sound_packets(out)
+    first = [data for _, data in source].index(copied[0][1])
+    assert [data for _, data in copied] == [data for _, data in source[first : first + len(copied)]]
+    assert abs(float(copied[-1][0] - times_s[-1] + 7)) < 2 * 1024 / SAMPLE_RATE
+    if count > 2:
+        assert first_heard_s(out) == pytest.approx(0.8, abs=0.012)
+
+
+def test_even_times_are_written_as_a_constant_rate_is(tmp_path: Path) -> None:
+    rate = Fraction(24000, 1001)
+    write_video(tmp_path / "rate.mp4", grays(31), rate, 20)
+    write_video(tmp_path / "times.mp4", grays(31), rate, 20, times_s=[Fraction(1, 3) + i / rate for i in range(32)])
+    assert (tmp_path / "rate.mp4").read_bytes() == (tmp_path / "times.mp4").read_bytes()
+
+
+def test_times_too_fine_to_be_written_still_increase(tmp_path: Path) -> None:
+    times_s = [Fraction(0), Fraction(1, 10_000_019), Fraction(1, 3), Fraction(2, 3)]
+    write_video(tmp_path / "out.mp4", grays(3), Fraction(25), 20, times_s=times_s)
+    read_s = read_times(tmp_path / "out.mp4")
+    assert all(abs(read - asked) < 0.0001 for read, asked in zip(read_s, times_s, strict=True))
+    assert levels(read_frames(tmp_path / "out.mp4")) == [0, 1, 2]
+
+
+def test_as_many_times_as_frames(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="zip"):
+        write_video(tmp_path / "out.mp4", grays(3), Fraction(25), 20, times_s=[Fraction(i) for i in range(3)])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_sound_of_joined_recordings_goes_on(tmp_path: Path) -> None:
+    part = make_clip(tmp_path / "part.ts", grays(75), sound="aac").read_bytes()
+    joined, out = tmp_path / "joined.ts", tmp_path / "out.mp4"
+    joined.write_bytes(part * 2)
+    times_s = read_times(joined, slice(60, 130))
+    write_video(out, read_frames(joined, slice(60, 130)), Fraction(25), 20, Sound(joined, times_s[0]), times_s)
+    assert first_heard_s(out) == pytest.approx(4 - 60 / 25, abs=0.05)
+    source, copied = ([data for _, data in sound_packets(path)] for path in (joined, out))
+    source = [data[7:] for data in source]  # without the headers that a transport stream adds
+    first = source.index(copied[0])
+    assert copied == source[first : first + len(copied)]
+
+
+def test_a_folder_of_pictures_has_no_sound(tmp_path: Path) -> None:
+    (tmp_path / "frames").mkdir()
+    write_video(tmp_path / "out.mp4", grays(3), Fraction(25), 20, Sound(tmp_path / "frames"))
+    assert not probe(tmp_path / "out.mp4").has_sound
 
 
 def test_sound_is_whole_from_its_first_sample(tmp_path: Path) -> None:

