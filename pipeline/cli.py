@@ -37,7 +37,7 @@ PRETRAINED = Path(__file__).with_name("pretrained") / MODEL.name
 """What comes with the installation; its card lies beside it."""
 CACHE = platformdirs.user_cache_path("paint-your-video", appauthor=False)
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
-OUTPUT_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif")
+OUTPUT_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
 CRF = 16
 WIDTH_PX = 480
 """Where nobody asked for another, and the file is not smaller: minutes a frame would be a surprise."""

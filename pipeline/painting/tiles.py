@@ -20,7 +20,8 @@ from pipeline.painting.losses import gram_matrix
 from pipeline.vgg import CHANNELS, VGG16
 
 TILE_AREA_PX = 2**21
-"""An image of 1920 x 1080 is seen whole. In bfloat16 its activations take 2.3 GiB, tiled ones of 3840 x 2160 as much."""
+"""An image of 1920 x 1080 is seen whole: in bfloat16 that takes 2.3 GiB, and 3840 x 2160 pixels in tiles no more."""
+
 Seen = tuple[dict[str, Tensor], dict[str, Tensor]]
 """Activations (1, C, h, w), and Gram matrices (C, C), by layer."""
 
