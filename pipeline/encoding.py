@@ -128,7 +128,7 @@ def _tick_s(times_s: Sequence[Fraction]) -> Fraction:
     return tick_s if tick_s >= FINEST_TICK_S else USUAL_TICK_S
 
 
-def _copy_sound(sound: Sound, target: OutputContainer) -> "Iterator[Packet[AudioStream]]":
+def _copy_sound(sound: Sound, target: OutputContainer) -> "Iterator[Packet[Any]]":
     """Add a stream to ``target`` at once, and return the packets for it, timed from the start of the sound."""
     if sound.path.is_dir():
         return iter(())
@@ -143,24 +143,32 @@ def _copy_sound(sound: Sound, target: OutputContainer) -> "Iterator[Packet[Audio
                 packet.stream = trial.add_stream_from_template(template)
                 trial.mux(packet)
         except (ValueError, av.FFmpegError) as error:
-            log.warning("%s: its sound is left out (%s)", sound.path, error)
+            log.warning("%s: its sound is left out (%s)", sound.path, getattr(error, "strerror", error))
             return iter(())
         stream = target.add_stream_from_template(template)
     return _sound_packets(sound, stream)
 
 
-def _sound_packets(sound: Sound, target: AudioStream) -> "Iterator[Packet[AudioStream]]":
+def _sound_packets(sound: Sound, target: AudioStream) -> "Iterator[Packet[Any]]":
     with reading(sound.path) as source:
-        video = video_stream(source, sound.path)
-        start_s = sound.start_s + (video.start_time or 0) * (video.time_base or Fraction(0))
-        expected: int | None = None
-        for packet in source.demux(source.streams.audio[0]):
-            if packet.pts is None or packet.dts is None:  # the empty packet at the end
+        video, audio = video_stream(source, sound.path), source.streams.audio[0]
+        first_s = (video.start_time or 0) * (video.time_base or Fraction(0))
+        ends_s = {video.index: first_s, audio.index: first_s}
+        jumps_s = {video.index: Fraction(0), audio.index: Fraction(0)}
+        for packet in source.demux(video, audio):
+            if packet.dts is None:  # of video, or the empty packet at the end
                 continue
-            if expected is not None and is_jump(jump_s := (packet.dts - expected) * packet.time_base):
-                start_s += jump_s
-            expected = packet.dts + (packet.duration or 0)
-            start = round(start_s / packet.time_base)
+            index, began_s = packet.stream.index, _decoding_time_s(packet)
+            step_s, time_s = began_s - ends_s[index], began_s - jumps_s[index]
+            shown_s = ends_s[video.index] - jumps_s[video.index]
+            # After a long silence the sound is where the picture is; after a jump, it would be there without the jump.
+            silence = index == audio.index and abs(time_s - shown_s) < abs(time_s - step_s - shown_s)
+            if is_jump(step_s) and not silence:
+                jumps_s[index] += step_s
+            ends_s[index] = began_s + (packet.duration or 0) * packet.time_base
+            if index == video.index or packet.pts is None:
+                continue
+            start = round((first_s + sound.start_s + jumps_s[index]) / packet.time_base)
             # The packet before is needed to decode the first: an MP4 does not play what lies before time 0.
             if packet.pts + 2 * (packet.duration or 0) > start:
                 packet.pts, packet.dts, packet.stream = packet.pts - start, packet.dts - start, target

@@ -1,13 +1,36 @@
-"""When frames are shown, in seconds, out of the time stamps of a file: they may jump, be missing or be in disorder."""
+"""How many frames there are and when they are shown, out of what a file says of it, which may be nonsense."""
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from itertools import groupby
 
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+CREDIBLE_RATES = (1, 250)
+"""Recordings of variable rate have headers that speak of 1000 frames per second, or of none."""
+DEFAULT_RATE = Fraction(30)
+SHORTEST_STILL_S = Fraction(1, CREDIBLE_RATES[1])
 LONGEST_STILL_S = 60
 """A longer pause between two frames is a jump of the time stamps, as where recordings were joined."""
 LONGEST_DISORDER_S = 1
 """So is a larger step back; a smaller one is a wrong order."""
+
+
+def mean_rate(stream: VideoStream) -> Fraction:
+    """Frames per second, or a usual rate if the file's is none that a video has."""
+    rate = stream.average_rate or stream.guessed_rate or DEFAULT_RATE
+    lowest, highest = CREDIBLE_RATES
+    return rate.limit_denominator(1001) if lowest <= rate <= highest else DEFAULT_RATE
+
+
+def count_frames(container: InputContainer, stream: VideoStream) -> int | None:
+    """How many frames are shown, if the file says so: an edit list may hide some, and AVI counts pauses as frames."""
+    index = stream.index_entries
+    whole = index and index[-1].timestamp + 1 >= (stream.duration or 0)
+    if stream.frames and (whole or container.format.name.startswith("mov")):
+        return sum(not entry.is_discard for entry in index)
+    return stream.frames or None
 
 
 def is_jump(step_s: Fraction) -> bool:

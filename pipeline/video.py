@@ -21,14 +21,13 @@ from numpy.typing import NDArray
 from pipeline.console import UserError
 from pipeline.images import load_rgb
 from pipeline.rectify import progressive, to_rgb, upright_size
-from pipeline.timing import LONGEST_STILL_S, evened, shown_times
+from pipeline.timing import LONGEST_STILL_S, SHORTEST_STILL_S, count_frames, evened, mean_rate, shown_times
 
 WHOLE = slice(0, None)
-CREDIBLE_RATES = (1, 250)
-"""Recordings of variable rate have headers that speak of 1000 frames per second, or of none."""
-DEFAULT_RATE = Fraction(30)
 FOLDER_RATE = Fraction(25)
 MAX_MEGAPIXELS = 64
+MAX_SIDE_PX = 16_384
+"""What x264 takes."""
 OPEN_OPTIONS = {
     # FFmpeg would also take playlists, which open other files and addresses, and draw text as a video.
     "protocol_whitelist": "file",
@@ -116,8 +115,7 @@ def read_times(path: Path, frames: slice = WHOLE) -> list[Fraction]:
     interval_s = 1 / source.rate
     times_s = shown_times(stamps_s, interval_s, source.start_s)
     if frames.stop is None or len(times_s) <= frames.stop:
-        credible = 1 / Fraction(CREDIBLE_RATES[1]) <= last_s <= LONGEST_STILL_S
-        times_s.append(times_s[-1] + (last_s if credible else interval_s))
+        times_s.append(times_s[-1] + (last_s if SHORTEST_STILL_S <= last_s <= LONGEST_STILL_S else interval_s))
     return evened(times_s[frames.start :], interval_s, source.tick_s)
 
 
@@ -177,8 +175,8 @@ def _opened(path: Path) -> Iterator[_Source]:
         yield _Source(
             path=path,
             frames=_decoded(container, stream, path),
-            rate=_frame_rate(stream),
-            count=_frame_count(container, stream),
+            rate=mean_rate(stream),
+            count=count_frames(container, stream),
             tick_s=unit_s,
             start_s=None if in_disorder or stream.start_time is None else stream.start_time * unit_s,
             pixel_aspect=stream.sample_aspect_ratio or Fraction(1),
@@ -219,24 +217,10 @@ def _decoded(container: InputContainer, stream: VideoStream, path: Path) -> Iter
         yield from frames
 
 
-def _frame_rate(stream: VideoStream) -> Fraction:
-    rate = stream.average_rate or stream.guessed_rate or DEFAULT_RATE
-    lowest, highest = CREDIBLE_RATES
-    return rate.limit_denominator(1001) if lowest <= rate <= highest else DEFAULT_RATE
-
-
-def _frame_count(container: InputContainer, stream: VideoStream) -> int | None:
-    # An edit list may hide frames that are in the file, and AVI counts pauses.
-    index = stream.index_entries
-    whole = index and index[-1].timestamp + 1 >= (stream.duration or 0)
-    if stream.frames and (whole or container.format.name.startswith("mov")):
-        return sum(not entry.is_discard for entry in index)
-    return stream.frames or None
-
-
 def _check_size(path: Path, width_px: int, height_px: int) -> None:
-    if width_px * height_px > MAX_MEGAPIXELS * 1e6:
-        raise UserError(f"{path} has frames of more than {MAX_MEGAPIXELS} megapixels; reduce it first")
+    if width_px * height_px > MAX_MEGAPIXELS * 1e6 or max(width_px, height_px) > MAX_SIDE_PX:
+        limits = f"{MAX_MEGAPIXELS} megapixels or {MAX_SIDE_PX} pixels a side"
+        raise UserError(f"{path} has frames of {width_px} x {height_px}, more than {limits}; reduce it first")
 
 
 def _check_range(path: Path, frames: slice) -> None:

@@ -17,26 +17,27 @@ CHROMATICITIES = {  # x, y of red, green and blue
     BT2020: ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046)),
     DISPLAY_P3: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
 }
-LUMA = {Colorspace.ITU709: (0.2126, 0.0722), Colorspace.BT2020: (0.2627, 0.0593)}
+LUMA: dict[int, tuple[float, float]] = {Colorspace.ITU709: (0.2126, 0.0722), Colorspace.BT2020: (0.2627, 0.0593)}
 
 
 def xyz(primaries: int) -> NDArray[np.float64]:
     """The matrix from linear RGB to XYZ, by the chromaticities and a white of D65."""
     columns = np.array([(x / y, 1, (1 - x - y) / y) for x, y in CHROMATICITIES[primaries]]).T
     white = np.array((0.3127 / 0.3290, 1, (1 - 0.3127 - 0.3290) / 0.3290))
-    return columns * np.linalg.solve(columns, white)
+    return np.array(columns * np.linalg.solve(columns, white), np.float64)
 
 
 def pq(cd_m2: NDArray[np.float64]) -> NDArray[np.float64]:
     y = (cd_m2 / 10_000) ** 0.1593017578125
-    return ((0.8359375 + 18.8515625 * y) / (1 + 18.6875 * y)) ** 78.84375
+    return np.power((0.8359375 + 18.8515625 * y) / (1 + 18.6875 * y), 78.84375)
 
 
 def hlg(cd_m2: NDArray[np.float64]) -> NDArray[np.float64]:
-    luminance = max(1e-9, np.dot((0.2627, 0.6780, 0.0593), cd_m2) / 1000)
+    luminance = max(1e-9, float(np.dot((0.2627, 0.6780, 0.0593), cd_m2)) / 1000)
     scene = cd_m2 / 1000 * luminance ** (1 / 1.2 - 1)
     upper = 0.17883277 * np.log(np.maximum(12 * scene - 0.28466892, 1e-9)) + 0.55991073
-    return np.where(scene <= 1 / 12, np.sqrt(3 * scene), upper)
+    signal: NDArray[np.float64] = np.where(scene <= 1 / 12, np.sqrt(3 * scene), upper)
+    return signal
 
 
 def plain(signal: NDArray[np.float64], *, transfer: int, primaries: int, matrix: int = Colorspace.BT2020) -> VideoFrame:
@@ -54,7 +55,7 @@ def plain(signal: NDArray[np.float64], *, transfer: int, primaries: int, matrix:
 def shown(frame: VideoFrame) -> NDArray[np.float64]:
     pixels = to_rgb(frame, (64, 48), VideoReformatter())
     assert pixels.shape == (48, 64, 3)
-    return pixels.mean(axis=(0, 1))
+    return np.asarray(pixels.mean(axis=(0, 1)))
 
 
 def shown_hdr(light: NDArray[np.float64], transfer: int) -> NDArray[np.float64]:

@@ -141,6 +141,7 @@ def test_interlaced_frames_are_deinterlaced(tmp_path: Path, codec: str, count: i
     with av.open(path, "w") as container:
         options = {"x264-params": "interlaced=1:tff=1"} if codec == "libx264" else {"qscale": "2"}
         stream = container.add_stream(codec, rate=25, options=options)
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
         stream.codec_context.flags |= Flags.interlaced_dct
         stream.set_display_rotation(degrees)
@@ -151,18 +152,18 @@ def test_interlaced_frames_are_deinterlaced(tmp_path: Path, codec: str, count: i
             frame.pts, frame.time_base = i, Fraction(1, 25)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    frames = [np.rot90(frame, -degrees // 90).astype(int) for frame in read_frames(path)]
-    assert len(frames) == count
-    for i, frame in enumerate(frames[1:-1], 1):
+    read = [np.rot90(pixels, -degrees // 90).astype(int) for pixels in read_frames(path)]
+    assert len(read) == count
+    for i, pixels in enumerate(read[1:-1], 1):
         fields = np.full((2, 96), 40)
         fields[0, 8 * i : 8 * i + 16] = fields[1, 8 * i + 4 : 8 * i + 20] = 220
-        assert min(np.abs(frame.mean(axis=(0, 2)) - field).mean() for field in fields) < 4
-        assert np.abs(np.diff(frame, axis=0)).mean() < 1
+        assert min(np.abs(pixels.mean(axis=(0, 2)) - field).mean() for field in fields) < 4
+        assert np.abs(np.diff(pixels, axis=0)).mean() < 1
     np.testing.assert_array_equal(next(read_frames(path, slice(count - 1, None))), list(read_frames(path))[-1])
 
 
 def test_ten_bits_with_the_tags_of_hdr_are_tone_mapped(tmp_path: Path) -> None:
-    path = tmp_path / "clip.mp4"
+    path = tmp_path / "clip.mkv"
     with av.open(path, "w") as container:
         stream = container.add_stream("libx265", rate=25, options={"x265-params": "log-level=none"})
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p10le"
@@ -250,7 +251,7 @@ def test_a_folder_of_pictures_is_a_clip(tmp_path: Path) -> None:
         Image.fromarray(pixels).save(folder / f"frame{i}.png")
     (folder / ".hidden").write_text("")
     info = probe(folder)
-    assert (info.width_px, info.height_px, info.frame_rate, info.frame_count) == (70, 50, 25, 12)
+    assert (info.width_px, info.height_px, info.frame_rate, info.frame_count) == (70, 50, Fraction(25), 12)
     assert not info.has_sound
     assert levels(read_frames(folder)) == list(range(12))
     assert levels(read_frames(folder, slice(9, 11))) == [9, 10]
@@ -334,12 +335,12 @@ def test_a_damaged_packet_is_left_out_and_more_are_refused(tmp_path: Path, caplo
 
 
 def test_frames_too_large_to_be_meant_are_refused(tmp_path: Path) -> None:
-    narrow = make_clip(tmp_path / "narrow.mkv", grays(1, 2000, 2), codec="ffv1", pix_fmt="bgr0")
-    assert next(read_frames(narrow)).shape == (2000, 2, 3)
+    narrow = make_clip(tmp_path / "narrow.mkv", grays(1, 1000, 2), codec="ffv1", pix_fmt="bgr0")
+    assert next(read_frames(narrow)).shape == (1000, 2, 3)
     with pytest.raises(UserError, match="64 megapixels"):
         list(read_frames(narrow, width_px=480))
-    wide = make_clip(tmp_path / "wide.mkv", grays(1, 600, 600), pixel_aspect=200)
-    with pytest.raises(UserError, match="64 megapixels"):
+    wide = make_clip(tmp_path / "wide.mkv", grays(1, 600, 600), pixel_aspect=30)
+    with pytest.raises(UserError, match="16384 pixels a side"):
         probe(wide)
 
 

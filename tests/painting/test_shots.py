@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.console import UserError
 from pipeline.encoding import write_video
 from pipeline.motion import Frame
 from pipeline.painting.clip import frame_path
@@ -66,13 +65,6 @@ def test_workers_paint_what_one_process_does(work: Work, tmp_path: Path) -> None
     assert (tmp_path / "died").exists()
     assert all(frame_path(tmp_path / "shots", index).exists() for index in range(5))
     np.testing.assert_array_equal(alone, painted(work, tmp_path / "shots"))
-
-
-def test_what_a_worker_complains_of_is_told(work: Work, tmp_path: Path) -> None:
-    pytest.importorskip("ray")
-    broken = dataclasses.replace(work, model=tmp_path / "none")
-    with pytest.raises(UserError, match="none is missing"):
-        paint_shots(broken, tmp_path / "shots", SHOTS, workers=2)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
