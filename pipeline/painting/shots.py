@@ -7,6 +7,7 @@ the project's folder under the same path. Ray is optional: ``pip install 'paint-
 
 import logging
 import os
+import signal
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -47,6 +48,7 @@ def paint_shots(work: Work, folder: Path, shots: Sequence[range], workers: int) 
         raise UserError("more than one worker needs Ray: pip install 'paint-your-video[cluster]'") from None
     gpus = torch.cuda.device_count()
     elsewhere = "RAY_ADDRESS" in os.environ
+    on_termination = signal.getsignal(signal.SIGTERM)
     ray.init(
         num_cpus=None if elsewhere else workers,
         num_gpus=None if elsewhere else gpus,
@@ -54,6 +56,7 @@ def paint_shots(work: Work, folder: Path, shots: Sequence[range], workers: int) 
         log_to_driver=False,
         logging_level=logging.ERROR,
     )
+    signal.signal(signal.SIGTERM, on_termination)  # Ray has put its own there, with another exit status
     try:
         remote = ray.remote(num_cpus=1, num_gpus=1 if gpus else 0, max_retries=RETRIES)(paint_shot)
         waiting = [remote.remote(work, folder, shot, torch.get_num_threads()) for shot in shots]

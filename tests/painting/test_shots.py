@@ -60,9 +60,10 @@ def test_a_shot_is_painted_as_in_the_whole_clip(work: Work, tmp_path: Path) -> N
 def test_workers_paint_what_one_process_does(work: Work, tmp_path: Path) -> None:
     """One of them dies at the first frame of the second shot, once."""
     pytest.importorskip("ray")
-    alone = painted(work, tmp_path / "alone")
+    alone, on_termination = painted(work, tmp_path / "alone"), signal.getsignal(signal.SIGTERM)
     paint_shots(dying(work, tmp_path / "died"), tmp_path / "shots", SHOTS, workers=2)
     assert (tmp_path / "died").exists()
+    assert signal.getsignal(signal.SIGTERM) == on_termination
     assert all(frame_path(tmp_path / "shots", index).exists() for index in range(5))
     np.testing.assert_array_equal(alone, painted(work, tmp_path / "shots"))
 
