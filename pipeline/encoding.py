@@ -29,6 +29,8 @@ from pipeline.rectify import SCALING
 from pipeline.timing import is_jump
 from pipeline.video import reading, video_stream
 
+X264_OPTIONS = {"mbtree": "0"}
+"""With it and B-frames, x264 reads memory that it has not written: the same frames would not make the same file."""
 FINEST_TICK_S = Fraction(1, 1_000_000)
 USUAL_TICK_S = Fraction(1, 90_000)
 
@@ -63,7 +65,7 @@ def write_video(
     if first is None:
         raise UserError(f"there is no frame to write into {path}; choose a longer range of frames")
     with _writing(path) as container:
-        stream = container.add_stream("libx264", rate=frame_rate, options={"crf": str(crf)})
+        stream = container.add_stream("libx264", rate=frame_rate, options={"crf": str(crf), **X264_OPTIONS})
         stream.height, stream.width = first.shape[:2]
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context
@@ -166,7 +168,7 @@ def _sound_packets(sound: Sound, target: AudioStream) -> "Iterator[Packet[Any]]"
             if is_jump(step_s) and not silence:
                 jumps_s[index] += step_s
             ends_s[index] = began_s + (packet.duration or 0) * packet.time_base
-            if index == video.index or packet.pts is None:
+            if index == video.index or packet.pts is None or is_jump((packet.pts - packet.dts) * packet.time_base):
                 continue
             start = round((first_s + sound.start_s + jumps_s[index]) / packet.time_base)
             # The packet before is needed to decode the first: an MP4 does not play what lies before time 0.

@@ -1,4 +1,5 @@
 import logging
+import os
 import subprocess
 import sys
 import weakref
@@ -208,6 +209,27 @@ def test_sound_that_an_mp4_cannot_hold_is_left_out_with_a_warning(
         write_video(tmp_path / "out.mp4", read_frames(clip), Fraction(25), 20, Sound(clip))
     assert "wavpack" in caplog.text
     assert probe(tmp_path / "out.mp4").frame_count == 5
+
+
+def test_the_same_frames_make_the_same_file_whatever_was_in_memory(tmp_path: Path) -> None:
+    script = """
+import sys
+from fractions import Fraction
+from pathlib import Path
+import numpy as np
+from pipeline.encoding import write_video
+
+random = np.random.default_rng(0)
+texture = np.kron(random.integers(0, 200, (40, 40, 3), np.uint8), np.ones((4, 4, 1), np.uint8))
+frames = (np.roll(texture, i, 1) + random.integers(0, 50, texture.shape, np.uint8) for i in range(8))
+write_video(Path(sys.argv[1]), frames, Fraction(25), 16)
+"""
+    written = set()
+    for filling in ("0", "85", "170"):  # of memory that is handed out, by the C library of Linux
+        environment = {**os.environ, "MALLOC_PERTURB_": filling}
+        subprocess.run([sys.executable, "-c", script, tmp_path / "out.mp4"], check=True, env=environment)
+        written.add((tmp_path / "out.mp4").read_bytes())
+    assert len(written) == 1
 
 
 def test_a_failure_half_way_keeps_the_file_that_was_there(tmp_path: Path) -> None:
