@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-FIRST, LAST = 8, 500
-GROWTH = 1.25
+FIRST, LAST = 10, 500
+GROWTH = 1.1
 
 
 def budgets() -> Iterator[int]:
-    """From :data:`FIRST` to at most :data:`LAST`, each a quarter more than the one before."""
+    """From :data:`FIRST` to at most :data:`LAST`, each a tenth more than the one before."""
     budget = float(FIRST)
     while budget <= LAST:
         yield round(budget)

