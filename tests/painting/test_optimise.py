@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pipeline.painting.optimise import LBFGS, DivergedError, Evaluate, Stop, minimise
+from pipeline.painting.optimise import LBFGS, DivergedError, Evaluate, Stop, coarse_first, minimise
 
 
 def of(objective: Callable[[Tensor], Tensor]) -> Evaluate:
@@ -24,7 +24,7 @@ def of(objective: Callable[[Tensor], Tensor]) -> Evaluate:
 def test_a_quadratic_is_solved() -> None:
     target = torch.rand(1, 3, 8, 8, dtype=torch.float64)
     start = torch.full_like(target, 0.5)
-    image, _ = minimise(start, of(lambda x: 1e4 * (x - target).square().mean()), Stop(60, 0.0, 10))
+    image, _ = minimise(start, of(lambda x: 1e4 * (x - target).square().mean()), Stop(150, 0.0, 10))
     torch.testing.assert_close(image, target, atol=1e-5, rtol=0)
 
 
@@ -47,11 +47,43 @@ def test_steps_are_those_of_torch(seed: int, history: int) -> None:
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
-    x, ours = start, LBFGS(history)
+    x, ours = start, LBFGS(history, lambda vector: vector)
     for _ in range(8):
         optimiser.step(closure)  # type: ignore[no-untyped-call]
         x = x + ours.step(of(objective)(x)[1])
         torch.testing.assert_close(x, reference.detach(), rtol=1e-6, atol=1e-8)
+
+
+@given(seed=st.integers(0, 1000))
+def test_a_precondition_is_another_unit_of_each_variable(seed: int) -> None:
+    """L-BFGS from the guess U'U of the inverse Hessian takes the steps of plain L-BFGS in z, where x = U'z."""
+    generator = torch.Generator().manual_seed(seed)
+    start, units = torch.rand(2, 20, generator=generator, dtype=torch.float64)
+    units = 0.5 + units
+
+    def small(x: Tensor) -> Tensor:  # so that the first step, whose length is limited in either unit, is whole
+        return 1e-3 * (torch.nn.functional.softplus(x).sum() + x.square().sum())
+
+    x, ours = start, LBFGS(5, lambda vector: units**2 * vector)
+    z, plain = start / units, LBFGS(5, lambda vector: vector)
+    for _ in range(8):
+        x = x + ours.step(of(small)(x)[1])
+        z = z + plain.step(of(lambda each: small(units * each))(z)[1])
+        torch.testing.assert_close(x, units * z, rtol=1e-9, atol=1e-12)
+
+
+@given(height=st.integers(2, 9), width=st.integers(2, 9))
+def test_coarse_structures_come_first(height: int, width: int) -> None:
+    """The precondition is a symmetric positive definite matrix that leaves the mean as it is and fades out stripes."""
+    n = 3 * height * width
+    precondition = coarse_first((height, width), torch.device("cpu"))
+    matrix = torch.stack([precondition(row) for row in torch.eye(n)])
+    torch.testing.assert_close(matrix, matrix.T, rtol=0, atol=1e-6)
+    assert torch.linalg.eigvalsh(matrix.double()).min() > 0
+    even, stripes = torch.ones(n), torch.ones(3, height, width)
+    torch.testing.assert_close(precondition(even), even)
+    stripes[:, 1::2] = -1
+    assert precondition(stripes.flatten()).norm() < 0.5 * stripes.norm()
 
 
 def test_it_stops_when_the_loss_hardly_changes() -> None:
