@@ -22,9 +22,10 @@ from pipeline.classification import NEGATIVE, POSITIVE, classify, load_classifie
 from pipeline.console import UserError, progress, run
 from pipeline.encoding import Sound, write_video
 from pipeline.files import replacing
-from pipeline.images import load_unit, save_picture
+from pipeline.images import PICTURE_SUFFIXES, load_unit, save_picture
 from pipeline.motion import Frame
 from pipeline.painting.frame import load_painter, resize
+from pipeline.painting.mask import load_mask, under_mask
 from pipeline.painting.shots import find_shots, paint_shots
 from pipeline.painting.work import Work
 from pipeline.params import Colours, default_params
@@ -36,7 +37,6 @@ MODEL = Path("data/models/classifier.safetensors")
 PRETRAINED = Path(__file__).with_name("pretrained") / MODEL.name
 """What comes with the installation; its card lies beside it."""
 CACHE = platformdirs.user_cache_path("paint-your-video", appauthor=False)
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 OUTPUT_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
 CRF = 16
 WIDTH_PX = 480
@@ -65,9 +65,6 @@ ColoursOption = Annotated[
     typer.Option(
         help="The colours of the style, the style's matched to the content's, or those of the content itself."
     ),
-]
-MaskOption = Annotated[
-    Path | None, typer.Option(help="A picture: what is white is painted, what is black stays as it was.")
 ]
 WidthOption = Annotated[
     int | None,
@@ -115,7 +112,9 @@ def image_command(
     weights: WeightsOption = None,
     strength: StrengthOption = 1.0,
     colours: ColoursOption = "style",
-    mask: MaskOption = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="A picture: what is white in it is painted, what is black stays as it was.")
+    ] = None,
 ) -> None:
     """Paint a photograph in the style of a picture, with 16 bits a channel as PNG or TIFF."""
     _check_output(output, OUTPUT_SUFFIXES)
@@ -125,11 +124,13 @@ def image_command(
     height = max(1, round(photograph.shape[1] * width / photograph.shape[2]))
     pixels = resize(photograph, (height, width)).clamp(0, 1)
     settings = replace(default_params().stylize, strength=strength, colours=colours)
-    painter = load_painter(_weights(), _model(), style, settings, first=pixels, mask=mask)
+    painter = load_painter(_weights(), _model(), style, settings, first=pixels)
+    shown = load_mask(mask, (height, width)) if mask else torch.ones(height, width)
     with progress(total=iterations, unit="step", description=f"paint {photo.name}") as bar:
         start = painter.start_coarse(pixels, pixels, mixture, iterations)
         painted = painter.paint(pixels, start=start, weights=mixture, iterations=iterations, on_iteration=bar.update)
-    save_picture(output, painter.finish(painted.image, pixels).permute(1, 2, 0).numpy())
+    seen = under_mask(painter.finish(painted.image, pixels), pixels, shown)
+    save_picture(output, seen.permute(1, 2, 0).numpy())
     log.info("%s: %d x %d pixels after %d steps", output, width, height, painted.iterations)
 
 
@@ -146,7 +147,10 @@ def video_command(
     ] = None,
     strength: StrengthOption = 1.0,
     colours: ColoursOption = "style",
-    mask: MaskOption = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(help="A picture, or a video or folder with one for each frame: what is white in it is painted."),
+    ] = None,
     temporal: Annotated[
         bool, typer.Option("--temporal/--no-temporal", help="Keep strokes on what moves, or paint each frame alone.")
     ] = True,

@@ -31,6 +31,8 @@ Reason = Literal[
     "unsupported-mode",
 ]
 
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+
 MAX_MEGAPIXELS = 178
 """What Pillow decodes at most."""
 

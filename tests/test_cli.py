@@ -84,6 +84,21 @@ def test_colours_and_mask_of_an_image(project: Path) -> None:
     assert np.abs(after - before)[:, 56:].mean() > 1
 
 
+def test_the_mask_of_a_video_may_move(project: Path) -> None:
+    """What is black in the mask of a frame stays as it was in that frame."""
+    black, white = np.zeros((32, 64), np.uint8), np.full((32, 64), 255, np.uint8)
+    Path("masks").mkdir()
+    for i in range(4):
+        Image.fromarray(black if i == 2 else white).save(f"masks/{i}.png")
+    paint(*"video clip.mp4 --style style.png --width 64 --frames 1:3 --mask masks --output out.mp4".split())
+    frames, clip = (
+        list(read_frames(Path(name), chosen, 64))
+        for name, chosen in (("out.mp4", slice(0, 2)), ("clip.mp4", slice(1, 3)))
+    )
+    painted, untouched = (np.abs(a.astype(float) - b).mean() for a, b in zip(frames, clip, strict=True))
+    assert untouched < painted / 2
+
+
 def test_a_video_goes_from_one_style_to_another(project: Path) -> None:
     Image.fromarray(textured(2)).save("other.png")
     common = "video clip.mp4 --width 64 --frames 0:2 --no-temporal --output".split()

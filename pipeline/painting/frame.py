@@ -52,19 +52,11 @@ def load_painter(
     settings: Stylize,
     *,
     first: Tensor,
-    mask: Path | None = None,
 ) -> "Painter":
     """A :class:`Painter` out of files, on the fastest device; raises :class:`UserError` for one that cannot be used."""
     device = pick_device()
-    height_px, width_px = first.shape[1:]
-    return Painter(
-        painting_network(weights, model, device),
-        [to_tensor(load_rgb(style)) for style in styles],
-        settings,
-        first=first,
-        device=device,
-        mask=to_tensor(load_rgb(mask).resize((width_px, height_px)))[0] if mask else None,
-    )
+    network = painting_network(weights, model, device)
+    return Painter(network, [to_tensor(load_rgb(style)) for style in styles], settings, first=first, device=device)
 
 
 class Painter:
@@ -72,7 +64,7 @@ class Painter:
 
     ``styles`` are (3, H, W) in [0, 1] of any size: each is resized to the area of the content, as in Ruder 2016.
     ``first`` (3, H, W), in [0, 1], is one of the images to be painted: all have its size, and styles take on its
-    colours where ``settings.colours`` says so. Where ``mask`` (H, W), in [0, 1], is 0, the content shows through.
+    colours where ``settings.colours`` says so.
     """
 
     def __init__(
@@ -83,7 +75,6 @@ class Painter:
         *,
         first: Tensor,
         device: torch.device,
-        mask: Tensor | None = None,
     ) -> None:
         height_px, width_px = first.shape[1:]
         if min(height_px, width_px) < MIN_SIDE_PX:
@@ -91,7 +82,6 @@ class Painter:
         self.settings = settings
         self.size = (height_px, width_px)
         self.device = device
-        self.mask = mask
         self.network = network.requires_grad_(False)
         recoloured = [_recolour(style, first, settings.colours) for style in styles]
         with torch.no_grad():
@@ -155,9 +145,8 @@ class Painter:
         return other
 
     def finish(self, painted: Tensor, content: Tensor) -> Tensor:
-        """What people see of a ``painted`` image (3, H, W): under the mask, in the colours that the settings want."""
-        seen = keep_colours(painted, content) if self.settings.colours == "content" else painted
-        return seen if self.mask is None else torch.lerp(content, seen, self.mask)
+        """What people see of a ``painted`` image (3, H, W): in the colours that the settings want."""
+        return keep_colours(painted, content) if self.settings.colours == "content" else painted
 
     @torch.no_grad()
     def losses(self, image: Tensor, content_taps: Mapping[str, Tensor], weights: Sequence[float] = (1.0,)) -> Losses:

@@ -8,9 +8,10 @@ from pathlib import Path
 from pipeline.motion import Frame, Motion, live_motion, open_flows, stored_motion
 from pipeline.painting.clip import FrameCost, blend, work_folder
 from pipeline.painting.frame import Painter, load_painter
+from pipeline.painting.mask import read_masks, under_mask
 from pipeline.painting.passes import paint_frames
 from pipeline.params import Flow, Stylize
-from pipeline.tensors import to_tensor
+from pipeline.tensors import to_pixels, to_tensor
 from pipeline.video import clip_files, read_frames
 
 
@@ -33,6 +34,7 @@ class Work:
     """The first frame of the clip that is painted, frame 0 of the painting."""
     width_px: int | None = None
     mask: Path | None = None
+    """A picture, or a video or folder with one for each frame of the clip."""
     steady: bool = True
     """Under temporal constraints, or each frame on its own."""
     stored_flow: Path | None = None
@@ -41,9 +43,9 @@ class Work:
     def folder(self, parent: Path) -> Path:
         """Where finished frames wait: another one for whatever would be painted otherwise."""
         size = self.painter.size  # whoever asks for it first is told best what is wrong with a file
-        optional = [path for path in (self.model, self.mask) if path]
+        model = [self.model] if self.model else []
         flow = sorted(self.stored_flow.glob("*/*.npy")) if self.stored_flow and self.steady else []
-        inputs = [*clip_files(self.clip), *self.styles, self.weights, *optional, *flow]
+        inputs = [*clip_files(self.clip), *self.styles, self.weights, *model, *flow]
         settings = replace(self.settings, jobs={}, workers=1)
         return work_folder(parent, inputs, settings, self.flow, self.begin, size, self.mixtures, self.steady)
 
@@ -55,7 +57,7 @@ class Work:
     def painter(self) -> Painter:
         """Ready to paint the frames; raises :class:`UserError` for a file that is missing or broken."""
         first = to_tensor(next(self.read()))
-        return load_painter(self.weights, self.model, self.styles, self.settings, first=first, mask=self.mask)
+        return load_painter(self.weights, self.model, self.styles, self.settings, first=first)
 
     @cached_property
     def motion(self) -> Motion | None:
@@ -73,9 +75,21 @@ class Work:
         """
         part = shot or range(self.count)
         mixture = blend(*self.mixtures, self.count)
-        return paint_frames(
+        painted = paint_frames(
             self.painter, self._read(part), self.motion, folder, weights=mixture, numbers=part, name=name
         )
+        return painted if self.mask is None else self._under(self.mask, painted, part)
+
+    def _under(
+        self, mask: Path, painted: Iterator[tuple[Frame, FrameCost]], part: range
+    ) -> Iterator[tuple[Frame, FrameCost]]:
+        masks = read_masks(mask, self._numbers(part), self.painter.size)
+        for shown, content, (frame, cost) in zip(masks, self._read(part), painted, strict=False):
+            yield to_pixels(under_mask(to_tensor(frame), to_tensor(content), shown)), cost
 
     def _read(self, part: range) -> Iterator[Frame]:
-        return read_frames(self.clip, slice(self.begin + part.start, self.begin + part.stop), self.width_px)
+        return read_frames(self.clip, self._numbers(part), self.width_px)
+
+    def _numbers(self, part: range) -> slice:
+        """In the clip."""
+        return slice(self.begin + part.start, self.begin + part.stop)

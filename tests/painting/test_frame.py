@@ -121,16 +121,6 @@ def test_the_colours_of_the_content_are_kept(network: VGG16, settings: Stylize) 
     )
 
 
-def test_what_the_mask_leaves_black_stays(network: VGG16, settings: Stylize) -> None:
-    mask = torch.zeros(48, 48)
-    mask[:, 24:] = 1
-    content, painted = picture(0), picture(2)
-    paint = Painter(network, [picture(1)], settings, first=content, device=CPU, mask=mask)
-    seen = paint.finish(painted, content)
-    assert torch.equal(seen[..., :24], content[..., :24])
-    assert torch.equal(seen[..., 24:], painted[..., 24:])
-
-
 def test_coarse_scales_come_first(network: VGG16, settings: Stylize) -> None:
     """With as many steps at full size, what began at half the size is nearer to its targets."""
     content = picture(0, 128)
