@@ -124,10 +124,12 @@ class Painter:
         content, start = self._in_colour(content), self._in_colour(start)
         content_taps, grams = self._targets(content, weights)
         neighbours = [Neighbour(each.warped.to(self.device), each.reliability.to(self.device)) for each in neighbours]
+        emphasis = _emphasis(neighbours, self.settings.uncovered_emphasis)
 
         def evaluate(image: Tensor) -> tuple[Tensor, Tensor]:
             pixels = image.detach().requires_grad_()
-            loss = frame_losses(pixels, *self._seen(pixels), content_taps, grams, neighbours).total(self.settings)
+            taps, seen = self._seen(pixels, emphasis)
+            loss = frame_losses(pixels, taps, seen, content_taps, grams, neighbours).total(self.settings)
             (gradient,) = torch.autograd.grad(loss, pixels)
             return loss.detach(), gradient.contiguous()  # the network's own is channels-last
 
@@ -162,10 +164,10 @@ class Painter:
     def _in_colour(self, image: Tensor) -> Tensor:
         return luminance(image) if self.settings.colours == "content" else image
 
-    def _seen(self, image: Tensor) -> Seen:
+    def _seen(self, image: Tensor, emphasis: Tensor | None = None) -> Seen:
         """What the losses look at of an image (1, 3, H, W) on the device."""
-        settings = self.settings
-        return taps_and_grams(self.network, image, settings.content_layers, settings.style_layers, TILE_AREA_PX)
+        layers = self.settings.content_layers, self.settings.style_layers
+        return taps_and_grams(self.network, image, *layers, TILE_AREA_PX, emphasis)
 
     @torch.no_grad()
     def _targets(self, content: Tensor, weights: Sequence[float]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -192,6 +194,18 @@ def _recolour(style: Tensor, first: Tensor, colours: Colours) -> Tensor:
             return match_colours(style, first)
         case "content":
             return match_luminance(style, first)
+
+
+def _emphasis(neighbours: Sequence[Neighbour], uncovered: float) -> Tensor | None:
+    """How much each pixel (H, W) counts in the style: 1 where the neighbours show it, ``uncovered`` where none does.
+
+    Gram matrices are averages over the frame: where the rest has the style, nothing else would make the optimiser paint
+    what was uncovered, frame after frame, and a pale trail would grow behind whatever moves.
+    """
+    if not neighbours:
+        return None
+    known = torch.stack([each.reliability for each in neighbours]).sum(dim=0).clamp_max(1)
+    return known + uncovered * (1 - known)
 
 
 def _resize_to_area(style: Tensor, area_px: int) -> Tensor:

@@ -40,8 +40,14 @@ class _Gram(torch.autograd.Function):
         return product
 
 
-def gram_matrix(features: Tensor) -> Tensor:
-    """Gram matrix of features (1, C, H, W), divided by C H W (Gatys 2015, eq. 3): (C, C)."""
+def gram_matrix(features: Tensor, emphasis: Tensor | None = None) -> Tensor:
+    """Gram matrix of features (1, C, H, W), divided by C H W (Gatys 2015, eq. 3): (C, C).
+
+    With an ``emphasis`` (1, 1, H, W), 0 or more and 1 on average, each position counts so often (Gatys 2017,
+    "Controlling perceptual factors in neural style transfer", eq. 4).
+    """
+    if emphasis is not None:
+        features = features * emphasis.sqrt().to(features.dtype)
     # Positions first is how the network lays its activations out (channels-last): nothing is copied.
     flat = features.permute(0, 2, 3, 1).flatten(0, 2)
     gram: Tensor = _Gram.apply(flat)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import adaptive_avg_pool2d
 from torch.utils.checkpoint import checkpoint
 
 from pipeline.painting.losses import gram_matrix
@@ -27,13 +28,19 @@ Seen = tuple[dict[str, Tensor], dict[str, Tensor]]
 
 
 def taps_and_grams(
-    network: VGG16, image: Tensor, layers: Collection[str], style_layers: Collection[str], tile_area_px: int
+    network: VGG16,
+    image: Tensor,
+    layers: Collection[str],
+    style_layers: Collection[str],
+    tile_area_px: int,
+    emphasis: Tensor | None = None,
 ) -> Seen:
     """Activations after ``layers`` and :func:`gram_matrix` of those after ``style_layers``, differentiable.
 
     ``image`` is (1, 3, H, W) in [0, 1]. One of at most ``tile_area_px`` pixels is seen whole, as by
     :meth:`VGG16.taps`. Of a larger one a block holds the activations of about so many pixels at a time, and the first
-    blocks are computed twice if there is a gradient. The parameters of the network get none.
+    blocks are computed twice if there is a gradient. The parameters of the network get none. With an ``emphasis``
+    (H, W), more than 0, pixels count so much in the Gram matrices, relative to each other.
     """
     last = max([*layers, *style_layers])
     taps: dict[str, Tensor] = {}
@@ -41,10 +48,14 @@ def taps_and_grams(
     x = image
     for block in range(1, int(last[4]) + 1):
         run = partial(_run, network, block, last, layers, style_layers)
+        pooled = None if emphasis is None else _pool(emphasis, x.shape[2], x.shape[3])
         tiles = _tiles(x.shape[2], x.shape[3], block, tile_area_px)
         if len(tiles) > 1:
             run = partial(checkpoint, run, use_reentrant=False, preserve_rng_state=False)
-        parts = [run(_rows(x, window), core) for window, core in tiles]
+        parts = [
+            run(_rows(x, window), core, None if pooled is None else pooled[:, :, window][:, :, core])
+            for window, core in tiles
+        ]
         for name in parts[0][0]:
             taps[name] = torch.cat([part[0][name] for part in parts], dim=2)
         for name in parts[0][1]:
@@ -64,6 +75,7 @@ def _run(
     style_layers: Collection[str],
     window: Tensor,
     core: slice,
+    emphasis: Tensor | None,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
     """Taps, Gram matrices and pooled output of the rows ``core`` of a window on the input of a block."""
     taps: dict[str, Tensor] = {}
@@ -75,10 +87,16 @@ def _run(
         if name in layers:
             taps[name] = _rows(x, core)
         if name in style_layers:
-            grams[name] = gram_matrix(_rows(x, core))
+            grams[name] = gram_matrix(_rows(x, core), emphasis)
         if name == last:
             return taps, grams, x
     return taps, grams, torch.max_pool2d(_rows(x, core), 2)
+
+
+def _pool(emphasis: Tensor, height: int, width: int) -> Tensor:
+    """The emphasis (1, 1, height, width) of the positions of a block, 1 on average."""
+    pooled = adaptive_avg_pool2d(emphasis[None, None], (height, width))
+    return pooled / pooled.mean()
 
 
 def _tiles(height: int, width: int, block: int, area_px: int) -> list[tuple[slice, slice]]:

@@ -17,6 +17,7 @@ def settings() -> Stylize:
         temporal_weight=2000,
         temporal_intervals=(1, 2),
         temporal_shares="closest-first",
+        uncovered_emphasis=5,
         tv_weight=1e-3,
         strength=1,
         colours="style",

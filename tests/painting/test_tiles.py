@@ -57,6 +57,17 @@ def test_an_image_that_fits_is_seen_whole(precise: VGG16) -> None:
     assert torch.equal(*gradients)
 
 
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("tile_area_px", [900, 10**6])
+def test_what_is_emphasised_counts_more(precise: VGG16, size: tuple[int, int], tile_area_px: int) -> None:
+    image, emphasis = random_image(*size), random_image(*size, seed=1)[0, 0]
+    _, grams = taps_and_grams(precise, image, LAYERS, STYLE_LAYERS, tile_area_px, emphasis)
+    for name, tap in precise.taps(image, STYLE_LAYERS).items():
+        share = torch.nn.functional.adaptive_avg_pool2d(emphasis[None], (tap.shape[2], tap.shape[3]))[0]
+        flat, shares = tap[0].flatten(1), (share / share.sum()).flatten()
+        torch.testing.assert_close(grams[name], (flat * shares) @ flat.T / len(flat), rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("layers", [("relu1_1",), ("relu2_2", "relu1_2"), ("relu3_3",)])
 def test_nothing_above_the_highest_layer_is_computed(precise: VGG16, layers: tuple[str, ...]) -> None:
     image = random_image(50, 70)
