@@ -3,8 +3,10 @@
 import io
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 
 def noise(height: int, width: int, *channels: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -20,3 +22,9 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def picture(seed: int, side: int = 48) -> Tensor:
+    """Smooth noise, (3, side, side) in [0, 1]."""
+    noise = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.interpolate(noise, size=(side, side), mode="bicubic")[0].clamp(0, 1)

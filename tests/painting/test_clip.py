@@ -26,7 +26,7 @@ from pipeline.painting.clip import (
 )
 from pipeline.painting.frame import Painter
 from pipeline.params import Start, Stylize, load_params
-from tests.painting.test_frame import picture
+from tests.pictures import picture
 
 SIDE = 48
 

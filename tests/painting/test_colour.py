@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.painting.colour import keep_colours, luminance, match_colours, match_luminance
-from tests.painting.test_frame import picture
+from tests.pictures import picture
 
 
 def muted(seed: int) -> torch.Tensor:

@@ -3,7 +3,6 @@ import dataclasses
 
 import pytest
 import torch
-from torch import Tensor
 
 from pipeline.console import UserError
 from pipeline.painting.colour import luminance
@@ -11,14 +10,9 @@ from pipeline.painting.frame import Painter
 from pipeline.painting.losses import Neighbour
 from pipeline.params import Stylize
 from pipeline.vgg import VGG16
+from tests.pictures import picture
 
 CPU = torch.device("cpu")
-
-
-def picture(seed: int, side: int = 48) -> Tensor:
-    """Smooth noise, (3, side, side)."""
-    noise = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
-    return torch.nn.functional.interpolate(noise, size=(side, side), mode="bicubic")[0].clamp(0, 1)
 
 
 def painter(network: VGG16, settings: Stylize) -> Painter:
