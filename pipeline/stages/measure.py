@@ -12,7 +12,7 @@ import argparse
 import statistics
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import cv2
@@ -75,6 +75,7 @@ def main(argv: Sequence[str]) -> None:
     """Measure every job of ``params.yaml``."""
     argparse.ArgumentParser(prog="measure", description=__doc__.splitlines()[0]).parse_args(argv)
     params = load_params()
+    settings = replace(params.stylize, scales=1)  # the coarser ones are for painting
     device = pick_device()
     networks = [painting_network(WEIGHTS, model, device) for model in (MODEL, None)]
     metrics: dict[str, dict[str, Mapping[str, Mean]]] = {}
@@ -83,9 +84,7 @@ def main(argv: Sequence[str]) -> None:
         clip = Path(f"data/clips/{job.clip}.mp4")
         styles = [to_tensor(load_rgb(Path(f"data/styles/{style}.png"))) for style in job.style_names()]
         first = to_tensor(next(read_frames(clip)))
-        fine_tuned, plain = (
-            Painter(network, styles, params.stylize, first=first, device=device) for network in networks
-        )
+        fine_tuned, plain = (Painter(network, styles, settings, first=first, device=device) for network in networks)
         weights = blend(*job.weights(), probe(clip).frame_count or 1)
         figures = list(measure_job(name, clip, (fine_tuned, plain), weights, params.measure.long_interval_frames))
         means = {kind: mean_figures([frame[kind] for frame in figures]) for kind in KINDS}
