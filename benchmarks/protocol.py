@@ -170,9 +170,11 @@ def neighbours(step: Step, before: Mapping[int, Outcome]) -> list[Neighbour]:
 
 
 def with_budget(painter: Painter, budget: int) -> Painter:
-    """The same, with another number of steps."""
+    """The same, with another number of steps, all of which it takes."""
     other = copy.copy(painter)
-    other.settings = replace(painter.settings, first_frame_iterations=budget, next_frame_iterations=budget)
+    other.settings = replace(
+        painter.settings, first_frame_iterations=budget, next_frame_iterations=budget, stop_relative_change=0.0
+    )
     return other
 
 
