@@ -25,7 +25,7 @@ def test_it_stops_as_the_paper_does() -> None:
 
 def test_both_sides_are_judged_by_the_loss_that_they_minimise(painter: Painter) -> None:
     """The temporal one included: a second frame, near the first."""
-    even = dataclasses.replace(painter.settings, uncovered_emphasis=1)
+    even = dataclasses.replace(painter.settings, uncovered_weight=0)
     painter.settings = even
     first = Step(0, still(0), 0, {})
     second = Step(1, still(1), 0, {0: pan(0.5)(1, still(1), 0, still(0))})

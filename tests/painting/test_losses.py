@@ -24,13 +24,6 @@ def test_gram_matrix_is_the_mean_product_of_channels() -> None:
     np.testing.assert_allclose(gram_matrix(features).numpy(), expected, rtol=1e-12)
 
 
-def test_what_counts_twice_is_as_if_it_were_there_twice() -> None:
-    features = random(1, 4, 2, 3)
-    emphasis = torch.tensor([[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]], dtype=torch.float64)
-    expected = gram_matrix(torch.cat((features, features[:, :, 1:]), dim=2))
-    torch.testing.assert_close(gram_matrix(features, (emphasis / emphasis.mean())[None, None]), expected)
-
-
 def test_gram_matrix_of_a_tiled_picture_is_that_of_the_tile() -> None:
     tile = random(1, 3, 4, 4)
     torch.testing.assert_close(gram_matrix(tile.repeat(1, 1, 3, 2)), gram_matrix(tile))
