@@ -158,9 +158,10 @@ def paint_step(painter: Painter, step: Step, painted: Mapping[int, Tensor], weig
     closest = closest_first(reliable)
     shares = closest if settings.temporal_shares == "closest-first" else in_equal_shares(reliable)
     warped = [warp(painted[j], torch.from_numpy(flow), fill=(0, 0, 0))[0] for j, (flow, _) in step.motions.items()]
+    neighbours = [Neighbour(image[None], weight) for image, weight in zip(warped, shares, strict=True)]
     if not step.motions:
         iterations = settings.first_frame_iterations
-        start = painter.start_coarse(content, first_start(content, step.index, settings.start), mixture, iterations)
+        start = first_start(content, step.index, settings.start)
     else:
         iterations = settings.next_frame_iterations
         match settings.start:
@@ -170,13 +171,8 @@ def paint_step(painter: Painter, step: Step, painted: Mapping[int, Tensor], weig
                 start = painted[step.index - 1]
             case "warped":
                 start = fill_in(warped, closest, content)
-    return painter.paint(
-        content,
-        start=start,
-        weights=mixture,
-        neighbours=[Neighbour(image[None], weight) for image, weight in zip(warped, shares, strict=True)],
-        iterations=iterations,
-    )
+    begun = painter.start_coarse(content, start, mixture, iterations, neighbours)
+    return painter.paint(content, start=begun, weights=mixture, neighbours=neighbours, iterations=iterations)
 
 
 def first_start(content: Tensor, index: int, start: Start) -> Tensor:

@@ -93,7 +93,14 @@ class Painter:
             half = resize(first, (height_px // 2, width_px // 2)).clamp(0, 1)
             self.coarser = Painter(network, styles, fewer, first=half, device=device)
 
-    def start_coarse(self, content: Tensor, start: Tensor, weights: Sequence[float], iterations: int) -> Tensor:
+    def start_coarse(
+        self,
+        content: Tensor,
+        start: Tensor,
+        weights: Sequence[float],
+        iterations: int,
+        neighbours: Sequence[Neighbour] = (),
+    ) -> Tensor:
         """``start`` (3, H, W), changed as painting it at half the size changes it, and so on for each further scale.
 
         The detail that is lost at half the size is kept.
@@ -101,9 +108,13 @@ class Painter:
         content, start = self._in_colour(content), self._in_colour(start)
         if self.coarser is None:
             return start
-        small_content, small = (resize(each, self.coarser.size).clamp(0, 1) for each in (content, start))
-        begun = self.coarser.start_coarse(small_content, small, weights, iterations)
-        painted = self.coarser.paint(small_content, start=begun, weights=weights, iterations=iterations).image
+        size = self.coarser.size
+        small_content, small = (resize(each, size).clamp(0, 1) for each in (content, start))
+        near = [_resize_neighbour(each, size) for each in neighbours]
+        begun = self.coarser.start_coarse(small_content, small, weights, iterations, near)
+        painted = self.coarser.paint(
+            small_content, start=begun, weights=weights, neighbours=near, iterations=iterations
+        ).image
         return (start + resize(painted - small, self.size)).clamp(0, 1)
 
     def paint(
@@ -194,6 +205,11 @@ def _recolour(style: Tensor, first: Tensor, colours: Colours) -> Tensor:
             return match_colours(style, first)
         case "content":
             return match_luminance(style, first)
+
+
+def _resize_neighbour(neighbour: Neighbour, size: tuple[int, int]) -> Neighbour:
+    reliability = interpolate(neighbour.reliability[None, None], size, mode="area")[0, 0]
+    return Neighbour(resize(neighbour.warped[0], size).clamp(0, 1)[None], reliability)
 
 
 def _resize_to_area(style: Tensor, area_px: int) -> Tensor:
