@@ -102,8 +102,12 @@ class FastNetwork(nn.Module):
         return zip(torch.split(scales, self.channels, 1), torch.split(shifts, self.channels, 1), strict=True)
 
     def convolutions(self) -> list[nn.Conv2d]:
-        """All that the styles share."""
+        """In the order of :meth:`forward`."""
         return [module for module in self.modules() if isinstance(module, nn.Conv2d)]
+
+    def shared(self) -> list[nn.Parameter]:
+        """What all styles have in common."""
+        return [parameter for convolution in self.convolutions() for parameter in convolution.parameters()]
 
     def multiply_adds(self) -> float:
         """Of the convolutions for each pixel of an image whose sides are multiples of ``STRIDE_PX``."""

@@ -155,15 +155,17 @@ def _inside(flow: Tensor) -> Tensor:
     height, width = flow.shape[:2]
     x = flow[..., 0] + torch.arange(width)
     y = flow[..., 1] + torch.arange(height)[:, None]
-    return ((x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1))[None]
+    inside: Tensor = ((x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1))[None]
+    return inside
 
 
 def _relight(picture: Tensor, random: np.random.Generator) -> Tensor:
     gain, black = random.uniform(-LARGEST_LIGHT, LARGEST_LIGHT, 2) * random.random()
-    return (picture * (1 + gain) + black).clamp(0, 1)
+    lit: Tensor = picture * (1 + gain) + black
+    return lit.clamp(0, 1)
 
 
 def _add_noise(picture: Tensor, random: np.random.Generator) -> Tensor:
     deviation = random.uniform(0, LARGEST_NOISE)
-    noise: Tensor = torch.from_numpy(random.standard_normal(picture.shape, np.float32)) * deviation
+    noise = torch.from_numpy(random.standard_normal(picture.shape, np.float32)) * deviation
     return (picture + noise).clamp(0, 1)

@@ -49,6 +49,8 @@ LARGEST_GRADIENT = 1.0
 """Norm to which the gradient of a step is cut."""
 WARM_UP = 0.1
 """Share of the steps in which the learning rate rises."""
+STYLE_RATE = 5.0
+"""How many times faster scales and shifts learn: they are few, and each of them belongs to one style alone."""
 CODE = [Path(__file__).with_name(f"{name}.py") for name in ("network", "pairs", "training")]
 
 log = logging.getLogger(__name__)
@@ -126,10 +128,12 @@ class Distiller(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam; the learning rate rises to ``learning_rate`` and falls to almost 0, changing with every step."""
         rate = self._settings.learning_rate
-        trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.Adam(trained, lr=rate, betas=(0.9, 0.99), fused=True)
+        styles, shared = self.network.styles.parameters(), self.network.shared()
+        rates = {STYLE_RATE * rate: styles, rate: shared}
+        groups = [{"params": [each for each in parameters if each.requires_grad]} for parameters in rates.values()]
+        optimizer = torch.optim.Adam(groups, lr=rate, betas=(0.9, 0.99), fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=rate, total_steps=self._settings.steps, pct_start=WARM_UP, cycle_momentum=False
+            optimizer, max_lr=list(rates), total_steps=self._settings.steps, pct_start=WARM_UP, cycle_momentum=False
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
