@@ -51,9 +51,6 @@ WARM_UP = 0.1
 """Share of the steps in which the learning rate rises."""
 STYLE_RATE = 5.0
 """How many times faster scales and shifts learn: they are few, and each of them belongs to one style alone."""
-TEMPORAL_RAMP = 0.5
-"""Share of the steps in which the temporal weight rises: nothing is steadier than the photograph left as it is, and a
-network that has settled for it hardly learns a style any more."""
 CODE = [Path(__file__).with_name(f"{name}.py") for name in ("network", "pairs", "training")]
 
 log = logging.getLogger(__name__)
@@ -109,9 +106,7 @@ class Distiller(pl.LightningModule):
     def training_step(self, pair: Pair) -> Tensor:
         """Loss of a batch of pairs."""
         terms = self.terms(pair)
-        weights = {name: getattr(self._settings, f"{name}_weight") for name in TERMS}
-        weights["temporal"] *= min(1, self.global_step / (TEMPORAL_RAMP * self._settings.steps))
-        loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+        loss = torch.stack([getattr(self._settings, f"{name}_weight") * term for name, term in terms.items()]).sum()
         logged = {"loss": loss.detach(), **{name: term.detach() for name, term in terms.items()}}
         self.log_dict(logged, on_step=False, on_epoch=True, batch_size=len(pair.style))
         return loss
