@@ -27,6 +27,8 @@ MARGIN = 0.1
 """Around what the first moment shows, as a share of its side: what may move into sight."""
 STILL_SHARE = 0.2
 """Of the scenes: those in which nothing moves."""
+WHOLE_SHARE = 0.5
+"""Of the motions: those by whole pixels, which carry a painting without blurring it; else blur would be steady."""
 LARGEST_SHIFT, LARGEST_ZOOM, LARGEST_BEND = 0.06, 0.05, 0.01
 """Of what moves, as a share of the side: a fast pan at 25 frames a second, and what it bends by."""
 LARGEST_TURN_DEGREES = 4.0
@@ -118,7 +120,7 @@ def make_pair(behind: Tensor, before: Tensor, margin_px: int, style: int, random
     frame = torch.where(front > 0, before, behind)[:, inner, inner]
     moved = old * (1 - covering) + new * covering
     lit = _relight(moved, random)
-    flow = torch.where(covering[0, :, :, None] > 0, flows[1][inner, inner], flows[0][inner, inner])
+    flow = torch.where(covering[0, :, :, None] > 0.5, flows[1][inner, inner], flows[0][inner, inner])
     visible = (covering > 1 - EDGE) | ((covering < EDGE) & (hidden < EDGE))
     visible &= _inside(flow)
     light = luminance(lit - moved)[:1]
@@ -127,11 +129,13 @@ def make_pair(behind: Tensor, before: Tensor, margin_px: int, style: int, random
 
 
 def _smooth_flow(side_px: int, random: np.random.Generator) -> Tensor:
-    """A shift, turn, zoom and bending of a square, a random share of the largest each: (side, side, 2)."""
+    """A shift, or also a turn, a zoom and bending, a random share of the largest each: (side, side, 2)."""
     strength = random.random()
     turn = np.deg2rad(strength * random.uniform(-LARGEST_TURN_DEGREES, LARGEST_TURN_DEGREES))
     zoom = 1 + strength * random.uniform(-LARGEST_ZOOM, LARGEST_ZOOM)
     shift_px = strength * side_px * random.uniform(-LARGEST_SHIFT, LARGEST_SHIFT, 2)
+    if random.random() < WHOLE_SHARE:
+        return torch.from_numpy(shift_px.round().astype(np.float32)).expand(side_px, side_px, 2)
     matrix = zoom * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     y, x = np.mgrid[:side_px, :side_px] - (side_px - 1) / 2
     rigid = np.dstack((x, y)) @ (matrix - np.eye(2)).T + shift_px

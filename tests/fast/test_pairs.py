@@ -42,7 +42,7 @@ def test_shapes_and_ranges(seed: int) -> None:
 
 
 @pytest.mark.usefixtures("clean")
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(40))
 def test_what_is_visible_was_carried_along_the_flow(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairs, "LARGEST_LIGHT", 0.0)
     made = pair(seed)
@@ -58,7 +58,7 @@ def test_what_is_visible_was_carried_along_the_flow(seed: int, monkeypatch: pyte
 
 
 @pytest.mark.usefixtures("clean")
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(40))
 def test_light_is_what_luminance_has_changed_by(seed: int) -> None:
     made = pair(seed)
     carried, _ = warp(made.frame, made.flow, (0, 0, 0))
@@ -139,7 +139,9 @@ def test_every_pair_comes_once() -> None:
     assert list(sampler) == [0, 1, 2, 3]
 
 
-def test_some_scenes_are_still_and_most_move() -> None:
-    largest = [float(pair(seed).flow.abs().max()) for seed in range(60)]
-    assert 2 <= largest.count(0.0) <= 30
-    assert max(largest) < 0.25 * SIDE_PX
+def test_some_scenes_are_still_some_move_by_whole_pixels_and_some_bend() -> None:
+    flows = [pair(seed).flow for seed in range(60)]
+    still = sum(not flow.any() for flow in flows)
+    whole = sum(bool((flow == flow.round()).all()) for flow in flows)
+    assert 2 <= still < whole < 50
+    assert max(float(flow.abs().max()) for flow in flows) < 0.25 * SIDE_PX
