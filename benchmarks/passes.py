@@ -20,7 +20,7 @@ from pipeline.fast.network import FastNetwork, Widths
 STYLES = 8
 WARM_UP = 5
 ROUNDS = 50
-PEAK_SIDE = 4096
+PEAK_SIDE = 2048
 """Of the matrices whose product is taken for the peak."""
 
 
