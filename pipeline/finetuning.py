@@ -1,6 +1,5 @@
 """Training of block 5 and the head from cached features: data, Lightning module and per-epoch history."""
 
-import io
 import logging
 import math
 import time
@@ -13,7 +12,6 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
-from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -25,7 +23,6 @@ from pipeline.caching import Cache
 from pipeline.classification import NEGATIVE, POSITIVE
 from pipeline.console import UserError
 from pipeline.device import loader_workers, pick_device
-from pipeline.files import replacing
 from pipeline.params import Finetune
 from pipeline.tables import write_table
 from pipeline.vgg import VGG16
@@ -203,7 +200,7 @@ class Finetuner(pl.LightningModule):
 class History(pl.Callback):
     """The curve of every epoch: kept in the checkpoint, written to ``curve`` and logged; ``bar`` counts steps.
 
-    ``fingerprint`` names what the run was started with; :func:`finished_epochs` compares it.
+    ``fingerprint`` names what the run was started with; :func:`pipeline.checkpoints.finished_epochs` compares it.
     """
 
     def __init__(self, fingerprint: str, curve: Path, bar: "tqdm[Any]") -> None:
@@ -251,35 +248,3 @@ class History(pl.Callback):
             *(epoch, trainer.max_epochs, metrics["train_loss"], metrics["validation_loss"]),
             *(100 * metrics["validation_accuracy"], seconds),
         )
-
-
-class WholeCheckpoints(TorchCheckpointIO):
-    """Checkpoints that appear whole or not at all: Lightning moves its own here from what may be another disk."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write ``checkpoint``; raises :class:`OSError` for a full disk, which ``torch.save`` alone does not."""
-        data = io.BytesIO()
-        torch.save(checkpoint, data)
-        with replacing(Path(path)) as temporary:
-            temporary.write_bytes(data.getbuffer())
-
-
-def finished_epochs(checkpoint: Path, fingerprint: str) -> int:
-    """Epochs behind ``checkpoint``; 0 unless it is there, whole, and of a run with the same ``fingerprint``."""
-    if not checkpoint.exists():
-        return 0
-    try:
-        history = load_checkpoint(checkpoint)["callbacks"][History.__qualname__]
-        return len(history["rows"]) if history["fingerprint"] == fingerprint else 0
-    except (UserError, KeyError, TypeError):
-        log.warning("%s cannot be read; training starts anew", checkpoint)
-        return 0
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint, its tensors still on the disk; raises :class:`UserError` for a file that is missing or not one."""
-    try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception:  # a file that was cut short, or is no checkpoint at all, fails in many ways
-        raise UserError(f"{path} cannot be read; delete {path.parent} and run this again") from None
-    return checkpoint

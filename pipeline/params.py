@@ -272,6 +272,40 @@ class Stylize:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class Distill:
+    """How the network is trained that paints a frame in one pass. Losses are relative to their targets, but for the
+    temporal one and total variation, which live on the 0 to 255 scale.
+    """
+
+    styles: Annotated[tuple[Name, ...], Field(min_length=1)]
+    start: Annotated[str, Field(min_length=1)] | None
+    fine_channels: Annotated[int, Field(ge=2, le=256, multiple_of=2)]
+    coarse_channels: Annotated[int, Field(ge=1, le=512)]
+    blocks: Annotated[int, Field(ge=1, le=16)]
+    side_px: Annotated[int, Field(ge=32, multiple_of=8)]
+    style_side_px: Annotated[int, Field(ge=32)]
+    content_layers: Annotated[tuple[Layer, ...], Field(min_length=1)]
+    style_layers: Annotated[tuple[Layer, ...], Field(min_length=1)]
+    content_weight: NonNegative
+    style_weight: NonNegative
+    temporal_weight: NonNegative
+    tv_weight: NonNegative
+    learning_rate: Positive
+    batch_size: Count
+    steps: Count
+    checkpoint_steps: Count
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(set(self.styles)) < len(self.styles):
+            raise ValueError("styles names one twice")
+        if self.steps % self.checkpoint_steps:
+            raise ValueError("steps should be a multiple of checkpoint_steps")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Measure:
     """How steadiness is measured."""
 
@@ -294,6 +328,7 @@ class Params:
     styles: dict[Name, Style]
     flow: Flow
     stylize: Stylize
+    distill: Distill
     measure: Measure
 
     @model_validator(mode="after")
@@ -304,6 +339,9 @@ class Params:
             for style in job.style_names():
                 if style not in self.styles:
                     raise ValueError(f"stylize.jobs.{name} names the style {style!r}, which is not under styles")
+        for style in self.distill.styles:
+            if style not in self.styles:
+                raise ValueError(f"distill.styles names the style {style!r}, which is not under styles")
         return self
 
 

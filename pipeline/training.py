@@ -24,6 +24,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from pipeline.caching import Cache
+from pipeline.checkpoints import WholeCheckpoints, finished_epochs, load_checkpoint
 from pipeline.console import UserError, progress
 from pipeline.device import network_dtype, pick_device
 from pipeline.finetuning import (
@@ -31,9 +32,6 @@ from pipeline.finetuning import (
     History,
     RandomRows,
     Rows,
-    WholeCheckpoints,
-    finished_epochs,
-    load_checkpoint,
     load_rows,
 )
 from pipeline.params import Finetune

@@ -44,6 +44,13 @@ def edit(workspace: Path, section: str, key: str, value: object) -> None:
         ("stylize", "jobs", {"a": {"clip": "street", "styles": {}}}, "stylize.jobs.a.styles"),
         ("stylize", "temporal_intervals", [2, 10], "temporal_intervals should begin with 1 and grow"),
         ("stylize", "temporal_intervals", [1, 1], "temporal_intervals should begin with 1 and grow"),
+        ("distill", "styles", ["none"], "distill.styles names the style 'none', which is not under styles"),
+        ("distill", "styles", [], "distill.styles"),
+        ("distill", "styles", ["expressionist", "expressionist"], "distill: styles names one twice"),
+        ("distill", "steps", 50, "distill: steps should be a multiple of checkpoint_steps"),
+        ("distill", "fine_channels", 15, "distill.fine_channels: Input should be a multiple of 2"),
+        ("distill", "coarse_channels", 10_000, "distill.coarse_channels: Input should be less than or equal to 512"),
+        ("distill", "side_px", 36, "distill.side_px: Input should be a multiple of 8"),
         ("clips", "street", {"source": "a.mp4", "frames": "1-2", "width_px": 100}, "clips.street.frames"),
     ],
 )

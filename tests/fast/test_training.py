@@ -1,0 +1,296 @@
+import errno
+import math
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from pipeline.checkpoints import load_checkpoint
+from pipeline.console import UserError
+from pipeline.fast.network import FastNetwork, constrain, relax
+from pipeline.fast.pairs import Pair, Pairs
+from pipeline.fast.training import (
+    STYLE_RATE,
+    Distiller,
+    History,
+    Judge,
+    Run,
+    distill,
+    fingerprint,
+    relative_errors,
+    write_sheet,
+)
+from pipeline.images import open_image
+from pipeline.params import Distill
+from pipeline.tables import read_table
+from pipeline.vgg import VGG16
+from tests.disks import limited_files
+from tests.fast.test_network import TINY, tiny_network
+from tests.fast.test_pairs import pair, write_photographs
+from tests.pictures import picture
+
+CPU = torch.device("cpu")
+SETTINGS = Distill(
+    styles=("a", "b"),
+    start=None,
+    fine_channels=TINY.fine,
+    coarse_channels=TINY.coarse,
+    blocks=TINY.blocks,
+    side_px=32,
+    style_side_px=40,
+    content_layers=("relu3_3",),
+    style_layers=("relu1_1", "relu3_1", "relu5_1"),
+    content_weight=0.5,
+    style_weight=1.0,
+    temporal_weight=0.002,
+    tv_weight=0.00001,
+    learning_rate=0.003,
+    batch_size=2,
+    steps=6,
+    checkpoint_steps=2,
+    seed=1,
+)
+
+
+@pytest.fixture
+def judge(network: VGG16) -> Judge:
+    return Judge(network, [picture(1, 64), picture(2, 50)[:, :40]], SETTINGS, CPU)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(folder=tmp_path / "distill", samples=torch.stack([picture(3), picture(4)]), fingerprint="a")
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Pairs:
+    (tmp_path / "photographs").mkdir()
+    return Pairs(write_photographs(tmp_path / "photographs"), 2, SETTINGS.side_px, SETTINGS.seed)
+
+
+def new_network(names: tuple[str, ...] = SETTINGS.styles) -> FastNetwork:
+    torch.manual_seed(0)
+    return constrain(FastNetwork(TINY, names))
+
+
+def batch(*made: Pair) -> Pair:
+    return Pair(*(torch.stack(parts) for parts in zip(*made, strict=True)))
+
+
+def state(network: FastNetwork) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.allclose(one[n], other[n], rtol=1e-5, atol=1e-7) for n in one)
+
+
+def test_errors_are_relative_to_their_targets() -> None:
+    targets = torch.rand(2, 3, 4, dtype=torch.float64) + 0.1
+    assert relative_errors(targets, targets).tolist() == [0, 0]
+    assert relative_errors(1.5 * targets, targets).tolist() == pytest.approx([0.25, 0.25])
+    assert relative_errors(0 * targets, targets).tolist() == pytest.approx([1, 1])
+
+
+def test_judge_compares_each_image_with_its_own_style(judge: Judge, network: VGG16) -> None:
+    painted, content = (torch.stack([picture(seed), picture(seed + 1)]) for seed in (5, 7))
+    found = judge.errors(painted, content, torch.tensor([1, 0]))
+
+    def seen(image: Tensor, layer: str) -> Tensor:
+        return network.taps(image[None], [layer])[layer][0].double()
+
+    def gram(image: Tensor, layer: str) -> Tensor:
+        flat = seen(image, layer).flatten(1)
+        return flat @ flat.T / flat.numel()
+
+    def error(found: Tensor, target: Tensor) -> float:
+        return float(((found - target) ** 2).sum() / (target**2).sum())
+
+    # The second picture, 50 x 40, and the first, 64 x 64, brought to the area of 40 x 40.
+    styles = [
+        torch.nn.functional.interpolate(style[None], size, mode="bicubic", antialias=True)[0].clamp(0, 1)
+        for style, size in ((picture(2, 50)[:, :40], (36, 45)), (picture(1, 64), (40, 40)))
+    ]
+    content_error = sum(error(seen(a, "relu3_3"), seen(b, "relu3_3")) for a, b in zip(painted, content, strict=True))
+    layers = SETTINGS.style_layers
+    style_error = sum(
+        error(gram(a, name), gram(b, name)) for a, b in zip(painted, styles, strict=True) for name in layers
+    )
+    assert float(found[0]) == pytest.approx(content_error / 2, rel=1e-4)
+    assert float(found[1]) == pytest.approx(style_error / 2 / len(layers), rel=1e-4)
+
+
+def test_judge_finds_nothing_wrong_with_the_style_itself(judge: Judge) -> None:
+    style = torch.nn.functional.interpolate(picture(1, 64)[None], (40, 40), mode="bicubic", antialias=True).clamp(0, 1)
+    content, other = judge.errors(style, style, torch.tensor([0])), judge.errors(style, style, torch.tensor([1]))
+    assert [float(value) for value in content] == pytest.approx([0, 0], abs=1e-6)
+    assert float(other[1]) > 1e-3
+
+
+class Through(FastNetwork):
+    """Paints nothing."""
+
+    def forward(self, images: Tensor, weights: Tensor) -> Tensor:
+        return images
+
+
+def test_temporal_error_is_nothing_for_what_follows_motion_and_light(judge: Judge) -> None:
+    module = Distiller(Through(TINY, SETTINGS.styles), judge, SETTINGS)
+    made = batch(*(pair(seed, seed % 2) for seed in range(4)))
+    still = torch.zeros_like(made.flow)
+    everywhere = torch.ones_like(made.visible)
+
+    light = torch.full_like(made.light, 0.1)
+    lit = made._replace(moved=made.frame + 0.1, flow=still, visible=everywhere, light=light)
+    assert float(module.terms(lit)["temporal"]) == pytest.approx(0, abs=1e-6)
+    dark = lit._replace(light=0 * light)
+    assert float(module.terms(dark)["temporal"]) == pytest.approx((0.1 * 255) ** 2, rel=1e-4)
+    half = dark._replace(visible=everywhere * (torch.arange(everywhere.shape[3]) % 2))
+    assert float(module.terms(half)["temporal"]) == pytest.approx((0.1 * 255) ** 2 / 2, rel=1e-4)
+
+    ramp = torch.linspace(0, 1, 48).expand(4, 3, 48, 48)
+    step = torch.tensor([1.0, 0.0]).expand_as(made.flow)
+    shifted = Pair(ramp, ramp + 1 / 47, step, everywhere, 0 * light, made.style)
+    shifted.visible[..., -1] = 0
+    assert float(module.terms(shifted)["temporal"]) == pytest.approx(0, abs=1e-4)
+
+
+def test_loss_is_the_weighted_sum(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = Distiller(new_network(), judge, SETTINGS)
+    logged: dict[str, Tensor] = {}
+    monkeypatch.setattr(module, "log_dict", lambda values, **_: logged.update(values))
+    made = batch(pair(0), pair(1, 1))
+    loss = module.training_step(made)
+    terms = {name: float(value.detach()) for name, value in module.terms(made).items()}
+    expected = 0.5 * terms["content"] + terms["style"] + 0.002 * terms["temporal"] + 0.00001 * terms["tv"]
+    assert float(loss.detach()) == pytest.approx(expected, rel=1e-5)
+    assert {name: float(value) for name, value in logged.items()} == pytest.approx({"loss": expected, **terms})
+
+
+def test_weights_of_the_judge_are_neither_trained_nor_kept(judge: Judge, network: VGG16) -> None:
+    module = Distiller(new_network(), judge, SETTINGS)
+    assert {name.split(".")[0] for name in module.state_dict()} == {"network"}
+    loss = torch.stack(list(module.terms(batch(pair(0))).values())).sum()
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert all(parameter.grad is not None for parameter in module.network.parameters())
+
+
+def test_styles_learn_faster_and_rates_fall(judge: Judge) -> None:
+    module = Distiller(new_network(), judge, replace(SETTINGS, steps=20, checkpoint_steps=20))
+    configured: Any = module.configure_optimizers()
+    optimizer, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
+    styles, shared = optimizer.param_groups
+    assert {id(each) for each in styles["params"]} == {id(each) for each in module.network.styles.parameters()}
+    assert len(styles["params"]) + len(shared["params"]) == len(list(module.network.parameters()))
+    rates = []
+    for _ in range(20):
+        rates.append(shared["lr"])
+        assert styles["lr"] == pytest.approx(STYLE_RATE * shared["lr"])
+        optimizer.step()
+        schedule.step()
+    assert max(rates) == pytest.approx(SETTINGS.learning_rate, rel=0.05)
+    assert rates[0] < max(rates) / 10
+    assert rates[-1] < max(rates) / 50
+
+
+def test_undisturbed_killed_and_resumed_runs_agree(
+    judge: Judge, pairs: Pairs, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = new_network()
+    before = state(network)
+    curve = distill(network, judge, pairs, run, SETTINGS)
+    undisturbed = state(network)
+    assert not same(undisturbed, before)
+    assert [row["step"] for row in curve] == [2, 4, 6]
+    assert [float(row["loss"]) for row in read_table(run.folder / "curve.csv")] == [row["loss"] for row in curve]
+    assert sorted(path.name for path in run.folder.glob("*.png")) == [f"step-00000{n}.png" for n in (2, 4, 6)]
+    load_checkpoint(run.last)
+
+    again = new_network()
+    distill(again, judge, pairs, replace(run, fingerprint="b"), SETTINGS)
+    assert same(state(again), undisturbed)
+
+    shutil.rmtree(run.folder)
+
+    def die(self: History, *_: object) -> None:
+        if self.rows:
+            raise KeyboardInterrupt
+
+    killed = new_network()
+    with monkeypatch.context() as patch:
+        patch.setattr(History, "on_train_batch_end", die)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            distill(killed, judge, pairs, run, SETTINGS)
+    assert not same(state(killed), undisturbed)
+
+    steps: list[int] = []
+    terms = Distiller.terms
+
+    def note(self: Distiller, made: Pair) -> dict[str, Tensor]:
+        steps.append(self.global_step)
+        return terms(self, made)
+
+    monkeypatch.setattr(Distiller, "terms", note)
+    resumed = new_network()
+    resumed_curve = distill(resumed, judge, pairs, run, SETTINGS)
+    assert steps == [2, 3, 4, 5]
+    assert same(state(resumed), undisturbed)
+    assert [row["loss"] for row in resumed_curve] == pytest.approx([row["loss"] for row in curve], rel=1e-4)
+
+
+def test_learning_lowers_the_loss(judge: Judge, pairs: Pairs, run: Run) -> None:
+    longer = replace(SETTINGS, steps=60, checkpoint_steps=20)
+    curve = distill(new_network(), judge, pairs, run, longer)
+    assert curve[-1]["loss"] < 0.9 * curve[0]["loss"]
+
+
+def test_only_the_new_style_learns(judge: Judge, network: VGG16, pairs: Pairs, run: Run) -> None:
+    trained = relax(tiny_network())
+    before = state(trained)
+    trained.add_style("c")
+    one = Judge(network, [picture(9, 64)], SETTINGS, CPU)
+    start = state(trained)
+    distill(trained, one, Pairs(pairs._photographs, 1, 32, seed=1), run, SETTINGS)
+    after = state(trained)
+    assert {name for name in after if not torch.equal(after[name], start[name])} == {"styles.2"}
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+def test_loss_that_is_not_a_number_is_one_sentence(judge: Judge, pairs: Pairs, run: Run) -> None:
+    network = new_network()
+    with torch.no_grad():
+        network.styles[0].fill_(math.nan)
+    with pytest.raises(UserError, match=r"the loss before step 2 is not a number; lower distill\.learning_rate"):
+        distill(network, judge, pairs, run, SETTINGS)
+    assert not run.last.exists()
+
+
+def test_full_disk_ends_with_what_can_be_gone_on_from(judge: Judge, pairs: Pairs, run: Run) -> None:
+    with limited_files(1000), pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
+        distill(new_network(), judge, pairs, run, SETTINGS)
+    assert not run.last.exists()
+
+
+def test_sheet_has_the_photographs_above_each_style(tmp_path: Path) -> None:
+    samples = torch.stack([picture(1), picture(2), picture(3)])
+    write_sheet(tmp_path / "sheet.png", tiny_network(), samples)
+    sheet = open_image(tmp_path / "sheet.png")
+    assert sheet.width > 3 * 48
+    assert sheet.height > 3 * 48
+
+
+def test_fingerprint_changes_with_settings_files_and_their_names(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.write_text("a")
+    other.write_text("a")
+    found = [fingerprint(SETTINGS, [one]), fingerprint(SETTINGS, [other])]
+    found.append(fingerprint(replace(SETTINGS, seed=2), [one]))
+    assert fingerprint(SETTINGS, [one]) == found[0]
+    one.write_text("b")
+    assert len({*found, fingerprint(SETTINGS, [one])}) == 4
