@@ -14,6 +14,7 @@ def styles(workspace: Path) -> Path:
     params["styles"] = {name: {"source": f"{name}.png"} for name in ("muse", "scream", "wave")}
     job = {"clip": "street", "styles": {"scream": 1}, "styles_at_end": {"muse": 2}}
     params["stylize"]["jobs"] = {"over": job}
+    params["distill"]["styles"] = ["wave"]
     Path("params.yaml").write_text(yaml.safe_dump(params))
     folder = workspace / "data/styles"
     folder.mkdir(parents=True)

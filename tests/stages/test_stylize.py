@@ -29,6 +29,7 @@ def job(workspace: Path, network: VGG16) -> Path:
     params = yaml.safe_load(Path("params.yaml").read_text())
     params["clips"] = {"pan": {"source": "pan.mp4", "frames": ":", "width_px": 96}}
     params["styles"] = {"noise": {"source": "noise.png"}}
+    params["distill"]["styles"] = ["noise"]
     params["stylize"] |= {
         "first_frame_iterations": 6,
         "next_frame_iterations": 4,
