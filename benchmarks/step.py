@@ -17,8 +17,9 @@ from pipeline.painting.frame import Painter
 from pipeline.params import default_params
 from pipeline.vgg import CHANNELS, VGG16
 
-ROUNDS = 5
-STEPS = 10
+ROUNDS = 3
+STEPS = 30
+"""As many as params.yaml gives to a frame: what comes before the first step and after the last is shared by so many."""
 
 
 def main() -> None:
