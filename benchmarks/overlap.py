@@ -15,14 +15,13 @@ from pathlib import Path
 import torch
 
 from benchmarks.protocol import WEIGHTS
+from pipeline.cli import CRF
 from pipeline.encoding import write_video
 from pipeline.motion import Field, Frame, live_motion
 from pipeline.painting.clip import paint_clip
 from pipeline.painting.work import Work
 from pipeline.params import default_params
 from pipeline.video import parse_frames, probe
-
-CRF = 16
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ Prints seconds of each, taken in turn, their ratio, and the network's GFLOP/s. R
 import argparse
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from statistics import median
 
 import torch
@@ -18,8 +19,6 @@ from pipeline.params import default_params
 from pipeline.vgg import CHANNELS, VGG16
 
 ROUNDS = 3
-STEPS = 30
-"""As many as params.yaml gives to a frame: what comes before the first step and after the last is shared by so many."""
 
 
 def main() -> None:
@@ -34,22 +33,23 @@ def main() -> None:
     network = VGG16().requires_grad_(False).to(memory_format=torch.channels_last).to(device, dtype)
     network.mean = network.mean.float()
     style, image = torch.rand(shape), torch.rand(shape)
-    painter = Painter(network, [style], default_params().stylize, first=image, device=device)
-
-    layers = {*painter.settings.content_layers, *painter.settings.style_layers}
+    # All the steps of a frame are taken: what comes before the first and after the last is shared by so many.
+    settings = replace(default_params().stylize, stop_relative_change=0.0)
+    painter, count = Painter(network, [style], settings, first=image, device=device), settings.next_frame_iterations
+    layers = {*settings.content_layers, *settings.style_layers}
 
     def bare_passes() -> None:
-        for _ in range(STEPS):
+        for _ in range(count):
             pixels = image[None].to(device).requires_grad_()
             taps = network.taps(pixels, layers)
             torch.autograd.backward([tap.sum() for tap in taps.values()])
 
     def steps() -> None:
-        painter.paint(image, start=image, iterations=STEPS)
+        painter.paint(image, start=image, iterations=count)
 
     bare_passes()
     rounds = [(timed(bare_passes), timed(steps)) for _ in range(ROUNDS)]
-    floor, taken = (median(times) / STEPS for times in zip(*rounds, strict=True))
+    floor, taken = (median(times) / count for times in zip(*rounds, strict=True))
     gigaflops = 2 * flops(arguments.height, arguments.width, max(layers)) / 1e9
     print(f"{arguments.width} x {arguments.height} pixels, {str(dtype).removeprefix('torch.')} on {device}")
     print(f"bare pass  {floor:.4f} s, {gigaflops / floor:.0f} GFLOP/s")
