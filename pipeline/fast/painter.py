@@ -1,0 +1,56 @@
+"""Paint frames of any size in a mixture of the styles of a :class:`FastNetwork`, as fast as the machine can."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.console import UserError
+from pipeline.device import network_dtype, pick_device
+from pipeline.fast.files import load_fast
+from pipeline.fast.folded import fold
+from pipeline.fast.network import FastNetwork
+from pipeline.motion import Frame
+
+
+class FastPainter:
+    """Paints in the mixture of the last :meth:`mix`, at first in equal shares of all styles; ``names`` are theirs."""
+
+    def __init__(self, network: FastNetwork, device: torch.device) -> None:
+        self.names = network.names
+        self._network = network.to(device)
+        self._device = device
+        self._dtype = network_dtype(device)
+        self.mix(dict.fromkeys(self.names, 1.0))
+
+    @torch.no_grad()
+    def mix(self, weights: Mapping[str, float], strength: float = 1.0) -> None:
+        """Take styles by their ``weights``, of any sum, and the frame itself by 1 - ``strength``, 0 to 1.
+
+        Takes the time of a fraction of a frame. Raises :class:`UserError` for a style that the network does not have,
+        and for weights that do not add up to something.
+        """
+        unknown = [name for name in weights if name not in self.names]
+        if unknown:
+            raise UserError(f"there is no style {unknown[0]}; choose among {', '.join(self.names)}")
+        shares = torch.tensor([weights.get(name, 0.0) for name in self.names], device=self._device)
+        total = shares.sum()
+        if not (bool(total.isfinite()) and total > 0 and shares.min() >= 0):
+            raise UserError(f"weights {', '.join(map(str, weights.values()))} are none; none below 0, one above it")
+        self._folded = fold(self._network, shares / total, self._dtype)
+        self._strength = strength
+
+    @torch.no_grad()
+    def paint(self, frame: Frame) -> Frame:
+        """A frame (H, W, 3), uint8 RGB, to the painted one."""
+        pixels = torch.from_numpy(np.array(frame)).to(self._device)  # frames may be read-only
+        painted = self._folded(pixels)
+        if self._strength < 1:
+            painted = torch.lerp(pixels.to(painted.dtype), painted, self._strength)
+        return painted.round_().byte().cpu().numpy()
+
+
+def load_fast_painter(path: Path) -> FastPainter:
+    """The painter of a file of :func:`pipeline.fast.files.save_fast`, on the fastest device."""
+    return FastPainter(load_fast(path), pick_device())
