@@ -31,7 +31,8 @@ Inputs = dict[str, NDArray[np.float32]]
 
 def write_float(path: Path, network: FastNetwork) -> None:
     """Write the network in float32."""
-    logging.getLogger("onnx_ir").setLevel(logging.WARNING)
+    for exporter in ("onnx_ir", "onnxscript"):
+        logging.getLogger(exporter).setLevel(logging.WARNING)
     image, weights = torch.zeros(1, 3, 2 * STRIDE_PX, 3 * STRIDE_PX), torch.zeros(1, len(network.names))
     program = torch.onnx.export(
         network,
