@@ -21,6 +21,8 @@ from pipeline.check import check_machine
 from pipeline.classification import NEGATIVE, POSITIVE, classify, load_classifier
 from pipeline.console import UserError, progress, run
 from pipeline.encoding import Sound, write_video
+from pipeline.fast.clip import FastClip
+from pipeline.fast.painter import load_fast_painter
 from pipeline.files import replacing
 from pipeline.images import PICTURE_SUFFIXES, load_unit, save_picture
 from pipeline.motion import Frame
@@ -36,6 +38,8 @@ WEIGHTS = Path("data/weights/vgg16.safetensors")
 MODEL = Path("data/models/classifier.safetensors")
 PRETRAINED = Path(__file__).with_name("pretrained") / MODEL.name
 """What comes with the installation; its card lies beside it."""
+FAST = Path("data/models/fast.safetensors")
+FAST_PRETRAINED = PRETRAINED.with_name(FAST.name)
 CACHE = platformdirs.user_cache_path("paint-your-video", appauthor=False)
 OUTPUT_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
 CRF = 16
@@ -139,6 +143,10 @@ def video_command(
     clip: Annotated[Path, typer.Argument(help="The video to paint.")],
     style: StylesOption,
     output: Annotated[Path, typer.Option(help="The painted video, ending in .mp4.")],
+    fast: Annotated[
+        bool,
+        typer.Option("--fast", help="Paint at the full size, many frames a second; --style names what was learnt."),
+    ] = False,
     width: WidthOption = None,
     frames: Annotated[str, typer.Option(metavar="A:B", help="Only the frames from A to B, B left out.")] = ":",
     weights: WeightsOption = None,
@@ -160,15 +168,31 @@ def video_command(
 ) -> None:
     """Paint a video in the style of a picture; rate and sound stay as they are.
 
-    The first painted frame is shown in a picture as soon as it is there. A run that was stopped goes on at the first
+    With --fast, in a style that a small network has learnt (`dvc repro distill`), or in the installed one's. Otherwise
+    the first painted frame is shown in a picture as soon as it is there. A run that was stopped goes on at the first
     unfinished frame when it is started again in the same way.
     """
     _check_output(output, (".mp4",))
     chosen = parse_frames(frames)
-    info = probe(clip)
-    times_s = read_times(clip, chosen)
     first_weights = _parse_weights("--weights", weights, len(style))
     last_weights = _parse_weights("--weights-at-end", weights_at_end, len(style)) if weights_at_end else first_weights
+    if fast:
+        if colours != "style" or workers > 1:
+            raise UserError("--fast takes the colours of the style and all cores; leave out --colours and --workers")
+        work_fast = FastClip(
+            clip=clip,
+            styles=tuple(map(str, style)),
+            mixtures=(first_weights, last_weights),
+            frames=chosen,
+            strength=strength,
+            width_px=width,
+            mask=mask,
+        )
+        count = work_fast.write(load_fast_painter(FAST if FAST.exists() else FAST_PRETRAINED), output, CRF)
+        log.info("%s: %d frames", output, count)
+        return
+    info = probe(clip)
+    times_s = read_times(clip, chosen)
     params = default_params()
     work = Work(
         clip=clip,
