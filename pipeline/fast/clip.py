@@ -18,7 +18,7 @@ from pipeline.video import probe, read_frames, read_times
 AHEAD = 4
 """Frames that wait between two threads: enough that none of them waits for a frame that takes longer than others."""
 PRESET = "veryfast"
-"""Of x264: a third of the time of its default, which would be as long as painting, for files that are hardly larger."""
+"""Of x264: a third of the work of its default, which is nearly that of painting; the file is no larger."""
 
 
 @dataclass(frozen=True, kw_only=True)
