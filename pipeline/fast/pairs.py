@@ -18,7 +18,6 @@ from torch.utils.data import Dataset, Sampler
 from pipeline.augmentation import plain_view
 from pipeline.images import load_rgb
 from pipeline.motion import warp
-from pipeline.painting.colour import luminance
 from pipeline.tensors import to_tensor
 
 SMALLEST_SHARE = 0.6
@@ -53,8 +52,6 @@ class Pair(NamedTuple):
     """(H, W, 2) in pixels, from ``moved`` to ``frame``."""
     visible: Tensor
     """(1, H, W): 1 where ``frame`` shows what ``moved`` does, 0 where that is hidden, outside, or at an edge."""
-    light: Tensor
-    """(1, H, W): by how much the luminance of ``moved`` is more than that of ``frame`` there."""
     style: Tensor
     """The number of the style that it is painted in."""
 
@@ -123,9 +120,8 @@ def make_pair(behind: Tensor, before: Tensor, margin_px: int, style: int, random
     flow = torch.where(covering[0, :, :, None] > 0.5, flows[1][inner, inner], flows[0][inner, inner])
     visible = (covering > 1 - EDGE) | ((covering < EDGE) & (hidden < EDGE))
     visible &= _inside(flow)
-    light = luminance(lit - moved)[:1]
     first, second = (_add_noise(each, random) for each in (frame, lit))
-    return Pair(first, second, flow, visible.float(), light, torch.tensor(style))
+    return Pair(first, second, flow, visible.float(), torch.tensor(style))
 
 
 def _smooth_flow(side_px: int, random: np.random.Generator) -> Tensor:

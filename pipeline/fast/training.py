@@ -1,7 +1,8 @@
 """Train a :class:`FastNetwork`: to look like its styles and the photograph, and to paint what moves as it did before.
 
-Temporal loss: Gao et al., "ReCoNet: Real-time Coherent Video Style Transfer Network" (2018), of its output; the
-motion is that of :mod:`pipeline.fast.pairs`, and none is needed to paint.
+Temporal loss: Gao et al., "ReCoNet: Real-time Coherent Video Style Transfer Network" (2018), of its output; without
+its luminance, for here the network evens out exposure. The motion is that of :mod:`pipeline.fast.pairs`, and none is
+needed to paint.
 """
 
 import hashlib
@@ -43,6 +44,9 @@ from pipeline.tensors import to_pixels
 
 TERMS = ("content", "style", "temporal", "tv")
 CURVE_COLUMNS = ("step", "loss", *TERMS, "seconds")
+SETTLING = 0.3
+"""Share of the steps in which the temporal weight rises from 0. A network that is held from the start never begins to
+paint strokes: those of a beginner flicker."""
 LARGEST_GRADIENT = 1.0
 """Norm to which the gradient of a step is cut."""
 WARM_UP = 0.1
@@ -69,23 +73,22 @@ class Distiller(pl.LightningModule):
     def training_step(self, pair: Pair) -> Tensor:
         """Loss of a batch of pairs."""
         terms = self.terms(pair)
-        loss = torch.stack([getattr(self._settings, f"{name}_weight") * term for name, term in terms.items()]).sum()
+        weights = {name: getattr(self._settings, f"{name}_weight") for name in TERMS}
+        weights["temporal"] *= min(1.0, self.global_step / (SETTLING * self._settings.steps))
+        loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
         logged = {"loss": loss.detach(), **{name: term.detach() for name, term in terms.items()}}
         self.log_dict(logged, on_step=False, on_epoch=True, batch_size=len(pair.style))
         return loss
 
     def terms(self, pair: Pair) -> dict[str, Tensor]:
-        """What is wrong with the two moments as they are painted, not yet weighted.
-
-        Temporal: what both show may differ by the change of its luminance alone, as in ReCoNet.
-        """
+        """What is wrong with the two moments as they are painted, not yet weighted."""
         styles = len(self.network.names)
         weights = one_hot(pair.style + styles - self._judge.count, styles).to(pair.frame.dtype)
         both = torch.cat((pair.frame, pair.moved)).contiguous(memory_format=torch.channels_last)
         frame, moved = self.network(both, weights.repeat(2, 1)).chunk(2)
         content, style = self._judge.errors(frame, pair.frame, pair.style)
         carried = torch.stack([warp(*each, fill=(0,) * 3)[0] for each in zip(frame, pair.flow, strict=True)])
-        temporal = temporal_loss(moved - pair.light, carried, pair.visible)
+        temporal = temporal_loss(moved, carried, pair.visible)
         return dict(zip(TERMS, (content, style, temporal, total_variation(frame)), strict=True))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

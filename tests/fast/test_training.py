@@ -69,35 +69,35 @@ class Through(FastNetwork):
         return images
 
 
-def test_temporal_error_is_nothing_for_what_follows_motion_and_light(judge: Judge) -> None:
+def test_temporal_error_is_nothing_for_what_follows_the_motion(judge: Judge) -> None:
     module = Distiller(Through(TINY, SETTINGS.styles), judge, SETTINGS)
     made = batch(*(pair(seed, seed % 2) for seed in range(4)))
     still = torch.zeros_like(made.flow)
     everywhere = torch.ones_like(made.visible)
 
-    light = torch.full_like(made.light, 0.1)
-    lit = made._replace(moved=made.frame + 0.1, flow=still, visible=everywhere, light=light)
-    assert float(module.terms(lit)["temporal"]) == pytest.approx(0, abs=1e-6)
-    dark = lit._replace(light=0 * light)
-    assert float(module.terms(dark)["temporal"]) == pytest.approx((0.1 * 255) ** 2, rel=1e-4)
-    half = dark._replace(visible=everywhere * (torch.arange(everywhere.shape[3]) % 2))
+    lit = made._replace(moved=made.frame + 0.1, flow=still, visible=everywhere)
+    assert float(module.terms(lit)["temporal"]) == pytest.approx((0.1 * 255) ** 2, rel=1e-4)
+    half = lit._replace(visible=everywhere * (torch.arange(everywhere.shape[3]) % 2))
     assert float(module.terms(half)["temporal"]) == pytest.approx((0.1 * 255) ** 2 / 2, rel=1e-4)
 
     ramp = torch.linspace(0, 1, 48).expand(4, 3, 48, 48)
     step = torch.tensor([1.0, 0.0]).expand_as(made.flow)
-    shifted = Pair(ramp, ramp + 1 / 47, step, everywhere, 0 * light, made.style)
+    shifted = Pair(ramp, ramp + 1 / 47, step, everywhere, made.style)
     shifted.visible[..., -1] = 0
     assert float(module.terms(shifted)["temporal"]) == pytest.approx(0, abs=1e-4)
 
 
-def test_loss_is_the_weighted_sum(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = Distiller(new_network(), judge, SETTINGS)
+@pytest.mark.parametrize(("step", "share"), [(0, 0.0), (3, 0.5), (6, 1.0), (15, 1.0)])
+def test_loss_is_the_weighted_sum(judge: Judge, step: int, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The temporal term comes in over the first 30% of the steps."""
+    monkeypatch.setattr(Distiller, "global_step", step)
+    module = Distiller(new_network(), judge, replace(SETTINGS, steps=20))
     logged: dict[str, Tensor] = {}
     monkeypatch.setattr(module, "log_dict", lambda values, **_: logged.update(values))
     made = batch(pair(0), pair(1, 1))
     loss = module.training_step(made)
     terms = {name: float(value.detach()) for name, value in module.terms(made).items()}
-    expected = 0.5 * terms["content"] + terms["style"] + 0.002 * terms["temporal"] + 0.00001 * terms["tv"]
+    expected = 0.5 * terms["content"] + terms["style"] + share * 0.002 * terms["temporal"] + 0.00001 * terms["tv"]
     assert float(loss.detach()) == pytest.approx(expected, rel=1e-5)
     assert {name: float(value) for name, value in logged.items()} == pytest.approx({"loss": expected, **terms})
 
