@@ -29,6 +29,7 @@ class Encoder:
         if self._stream is None:
             self._stream = add_h264(self._container, frame, USUAL_RATE, self._options)
             self._stream.codec_context.time_base = self._tick_s
+            self._container.start_encoding()
         picture = to_yuv(fitted(frame, self._stream.width, self._stream.height), self._reformatter)
         self._last = max(self._last + 1, round(shown_s / self._tick_s))
         picture.pts, picture.time_base = self._last, self._tick_s

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Self
 
 import av
-from av.container import OutputContainer
 
 from pipeline.console import UserError
 from pipeline.files import replacing
@@ -29,8 +28,7 @@ class Recording:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._stack = ExitStack()
-        self._container: OutputContainer | None = None
+        self._encoder: Encoder | None = None
 
     @property
     def wanted(self) -> bool:
@@ -42,22 +40,29 @@ class Recording:
 
     def __exit__(self, *_: object) -> None:
         """What there is becomes the file, after a mistake too."""
-        if self._container is None:
+        if self._encoder is None:
             return
         try:
             self._encoder.finish()
             self._container.close()
         except av.FFmpegError as error:
             log.warning("%s was not finished (%s); it plays as far as it goes", self._path, error.strerror)
-        self._stack.close()
+        self._replacing.close()
 
     def deliver(self, painted: Frame, _: Frame, arrival: Arrival) -> None:
         """Append a frame; raises :class:`UserError` where it cannot be written."""
         try:
-            if self._container is None:
-                part = self._stack.enter_context(replacing(self._path))
-                self._container = av.open(f"file:{part}", "w", format="mp4", container_options=MUXER_OPTIONS)
-                self._encoder = Encoder(self._container, TICK_S, X264_OPTIONS)
-            self._encoder.write(painted, arrival.shown_s)
+            if self._encoder is None:
+                self._begin(painted, arrival)
+            else:
+                self._encoder.write(painted, arrival.shown_s)
         except av.FFmpegError as error:
             raise UserError(f"{self._path} cannot be written ({error.strerror}); is the disk full?") from None
+
+    def _begin(self, painted: Frame, arrival: Arrival) -> None:
+        with ExitStack() as stack:
+            part = stack.enter_context(replacing(self._path))
+            self._container = av.open(f"file:{part}", "w", format="mp4", container_options=MUXER_OPTIONS)
+            encoder = Encoder(self._container, TICK_S, X264_OPTIONS)
+            encoder.write(painted, arrival.shown_s)
+            self._encoder, self._replacing = encoder, stack.pop_all()

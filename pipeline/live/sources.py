@@ -78,12 +78,12 @@ def shown_address(option: str, address: str) -> str:
     """Scheme, host and port of an address that was given as ``option``; raises :class:`UserError` if it has none."""
     try:
         parts = urlsplit(address)
-        host, port = parts.hostname, parts.port
+        known = bool(parts.hostname) and parts.port != 0
     except ValueError:
-        host, port = None, None
-    if not host:
+        known = False
+    if not known:
         raise UserError(f"{option} has an address without a host, or with a port that is none; look at its spelling")
-    return f"{parts.scheme}://{host}{f':{port}' if port else ''}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 @contextmanager
