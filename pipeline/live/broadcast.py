@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, Self, cast
@@ -89,6 +90,13 @@ class Broadcast:
             child.kill()
 
     def _run(self) -> None:
+        try:
+            self._keep_sending()
+        except Exception as error:  # else nobody would hear of it
+            log.exception("%s cannot be sent to any more", self._shown)
+            self._failure = UserError(f"{self._shown} cannot be sent to any more ({type(error).__name__})")
+
+    def _keep_sending(self) -> None:
         pause_s = FIRST_PAUSE_S
         while not self._stop.is_set():
             command = [sys.executable, "-m", __name__]
@@ -133,6 +141,8 @@ class Broadcast:
         finally:
             self._busy_since_s = None
             child.kill()
+            with suppress(OSError):  # what was not written yet never will be
+                stdin.close()
         return reason
 
     def _take(self) -> tuple[Frame, Fraction] | None:

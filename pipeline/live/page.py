@@ -103,6 +103,7 @@ class Page:
         try:
             asyncio.run_coroutine_threadsafe(self._serve(), self._loop).result()
         except OSError as error:
+            self.__exit__()
             where = f"{self._host}, port {self._port}"
             raise UserError(f"no page can be served at {where} ({error.strerror}); choose --host or --port") from None
         return self
@@ -146,9 +147,9 @@ class Page:
         application.router.add_get("/styles/{name}.jpg", self._send_preview)
         application.router.add_put("/mix", self._take_mix)
         application.on_shutdown.append(self._close_sockets)
-        self._runner = web.AppRunner(application, access_log=None)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port, shutdown_timeout=1.0)
+        site = web.TCPSite(self._runner, self._host, self._port)
         await site.start()
         port = self._runner.addresses[0][1]
         self.address = f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{port}/"
@@ -205,7 +206,7 @@ class Page:
         return watching
 
     async def _send_frames(self, watching: web.WebSocketResponse, confirmed: asyncio.Event) -> None:
-        number, meter = 0, Meter()
+        number, meter, joined_s = 0, Meter(), time.perf_counter()
         while True:
             fresh = self._fresh
             if self._latest is None or self._latest.number == number:
@@ -219,8 +220,9 @@ class Page:
             confirmed.clear()
             await watching.send_bytes(latest.jpeg)
             await confirmed.wait()
-            meter.add(latest.arrived_s)
-            self._meter.add(latest.arrived_s)
+            if latest.arrived_s > joined_s:  # the first may have waited for somebody to come
+                meter.add(latest.arrived_s)
+                self._meter.add(latest.arrived_s)
 
     def _state(self, meter: Meter, *, stalled: bool) -> str:
         rate, latency_s = meter.recent()

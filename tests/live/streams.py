@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -41,10 +41,8 @@ def served(
             self.send_response(200)
             self.send_header("Content-Type", content_type)
             self.end_headers()
-            try:
-                serve(lambda data: self._send(data))
-            except OSError:  # nobody listens any more
-                pass
+            with suppress(OSError):  # nobody listens any more
+                serve(self._send)
 
         def _send(self, data: bytes) -> None:
             self.wfile.write(data)

@@ -1,5 +1,3 @@
-from fractions import Fraction
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,7 +16,7 @@ def test_frames_fit_whole_and_in_the_middle(height: int, width: int, target_heig
     for found, side in ((rows, target_height), (columns, target_width)):
         assert found[-1] - found[0] == len(found) - 1
         assert abs(found[0] - (side - 1 - found[-1])) <= 1
-    exact = Fraction(width, height)
+    exact = width / height
     assert abs(len(columns) - min(target_width, target_height * exact)) <= 1
     assert abs(len(rows) - min(target_height, target_width / exact)) <= 1
 
