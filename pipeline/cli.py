@@ -17,11 +17,20 @@ import torch
 import typer
 from PIL import Image
 
-from pipeline.arguments import StrengthOption, WeightsOption, check_output, parse_weights
+from pipeline.arguments import (
+    FAST,
+    FAST_PRETRAINED,
+    StrengthOption,
+    WeightsOption,
+    check_output,
+    parse_weights,
+)
 from pipeline.check import check_machine
 from pipeline.classification import NEGATIVE, POSITIVE, classify, load_classifier
 from pipeline.console import UserError, progress, run
 from pipeline.encoding import Sound, write_video
+from pipeline.fast.clip import FastClip
+from pipeline.fast.painter import load_fast_painter
 from pipeline.files import replacing
 from pipeline.images import PICTURE_SUFFIXES, load_unit, save_picture
 from pipeline.live.command import stream_command
@@ -135,6 +144,10 @@ def video_command(
     clip: Annotated[Path, typer.Argument(help="The video to paint.")],
     style: StylesOption,
     output: Annotated[Path, typer.Option(help="The painted video, ending in .mp4.")],
+    fast: Annotated[
+        bool,
+        typer.Option("--fast", help="Paint at the full size, many frames a second; --style names what was learnt."),
+    ] = False,
     width: WidthOption = None,
     frames: Annotated[str, typer.Option(metavar="A:B", help="Only the frames from A to B, B left out.")] = ":",
     weights: WeightsOption = None,
@@ -156,15 +169,31 @@ def video_command(
 ) -> None:
     """Paint a video in the style of a picture; rate and sound stay as they are.
 
-    The first painted frame is shown in a picture as soon as it is there. A run that was stopped goes on at the first
+    With --fast, in a style that a small network has learnt (`dvc repro distill`), or in the installed one's. Otherwise
+    the first painted frame is shown in a picture as soon as it is there. A run that was stopped goes on at the first
     unfinished frame when it is started again in the same way.
     """
     check_output(output, (".mp4",))
     chosen = parse_frames(frames)
-    info = probe(clip)
-    times_s = read_times(clip, chosen)
     first_weights = parse_weights("--weights", weights, len(style))
     last_weights = parse_weights("--weights-at-end", weights_at_end, len(style)) if weights_at_end else first_weights
+    if fast:
+        if colours != "style" or workers > 1:
+            raise UserError("--fast takes the colours of the style and all cores; leave out --colours and --workers")
+        work_fast = FastClip(
+            clip=clip,
+            styles=tuple(map(str, style)),
+            mixtures=(first_weights, last_weights),
+            frames=chosen,
+            strength=strength,
+            width_px=width,
+            mask=mask,
+        )
+        count = work_fast.write(load_fast_painter(FAST if FAST.exists() else FAST_PRETRAINED), output, CRF)
+        log.info("%s: %d frames", output, count)
+        return
+    info = probe(clip)
+    times_s = read_times(clip, chosen)
     params = default_params()
     work = Work(
         clip=clip,

@@ -52,20 +52,23 @@ def write_video(
     crf: int,
     sound: Sound | None = None,
     times_s: Sequence[Fraction] | None = None,
+    preset: str = "medium",
 ) -> None:
     """Encode ``frames``, RGB uint8 (H, W, 3) with H and W even, into an MP4 of H.264 (yuv420p, BT.709).
 
     ``crf`` is x264's constant quality: 0 is the best, 18 looks lossless. Packets of ``sound`` are copied unchanged, as
     long as there are frames. ``times_s`` are those of the frames and the end of the last one, counted from anywhere
-    (see :func:`pipeline.video.read_times`); without them, frames follow each other at ``frame_rate``. ``path`` appears
-    when all is written. Raises :class:`UserError` if there is no frame.
+    (see :func:`pipeline.video.read_times`); without them, frames follow each other at ``frame_rate``. ``preset`` is
+    x264's: how long it tries to make the file smaller. ``path`` appears when all is written. Raises
+    :class:`UserError` if there is no frame.
     """
     remaining = iter(frames)
     first = next(remaining, None)
     if first is None:
         raise UserError(f"there is no frame to write into {path}; choose a longer range of frames")
     with _writing(path) as container:
-        stream = add_h264(container, first, frame_rate, {"crf": str(crf), **X264_OPTIONS})
+        options = {"crf": str(crf), "preset": preset, **X264_OPTIONS}
+        stream = add_h264(container, first, frame_rate, options)
         stream.codec_context.flags |= Flags.frame_duration
         encoded = _encode(chain((first,), remaining), stream, times_s)
         copied = _copy_sound(sound, container) if sound else iter(())

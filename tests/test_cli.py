@@ -12,9 +12,12 @@ from pipeline import cli
 from pipeline.check import check_machine
 from pipeline.console import UserError
 from pipeline.encoding import write_video
+from pipeline.fast.files import save_fast
+from pipeline.fast.network import relax
 from pipeline.motion import Frame
 from pipeline.vgg import VGG16, save_tensors
 from pipeline.video import probe, read_frames
+from tests.fast.test_network import tiny_network
 from tests.networks import write_random_weights
 from tests.stages.test_measure import shifted, textured
 
@@ -23,6 +26,7 @@ from tests.stages.test_measure import shifted, textured
 def project(workspace: Path, network: VGG16, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with weights, and no model but the installed one; a photograph, a style and a clip."""
     monkeypatch.setattr(cli, "PRETRAINED", workspace / "installed.safetensors")
+    monkeypatch.setattr(cli, "FAST_PRETRAINED", workspace / "none.safetensors")
     save_model(cli.PRETRAINED, network)
     write_random_weights(cli.WEIGHTS)
     Image.fromarray(textured(0)).save("photo.jpg")
@@ -122,6 +126,25 @@ def test_without_the_temporal_constraint_the_video_differs(project: Path) -> Non
     assert not np.array_equal(steady[1], alone[1])
 
 
+def test_a_video_is_painted_fast_in_styles_by_name(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the size of the file; the project's network comes before the installed one."""
+    monkeypatch.setattr(cli, "FAST_PRETRAINED", project / "fast.safetensors")
+    save_fast(cli.FAST_PRETRAINED, relax(tiny_network()))
+    arguments = "video clip.mp4 --fast --output out.mp4 --frames 1:4".split()
+    assert paint(*arguments, *"--style b --style a --weights 1,2 --weights-at-end 0,1".split()).exit_code == 0
+    assert [frame.shape for frame in read_frames(Path("out.mp4"))] == [(64, 96, 3)] * 3
+    save_fast(cli.FAST, relax(tiny_network(("wave", "scream"))))
+    with pytest.raises(UserError, match="there is no style b; choose among wave, scream"):
+        paint(*arguments, "--style", "b")
+    assert paint(*arguments, "--style", "scream").exit_code == 0
+
+
+@pytest.mark.parametrize("option", ["--colours content", "--colours matched", "--workers 2"])
+def test_what_fast_painting_cannot_do_is_refused(project: Path, option: str) -> None:
+    with pytest.raises(UserError, match="leave out --colours and --workers"):
+        paint(*f"video clip.mp4 --fast --style a --output out.mp4 {option}".split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -139,6 +162,7 @@ def test_without_the_temporal_constraint_the_video_differs(project: Path) -> Non
         ("image photo.jpg --style style.png --output out.png --weights x", "--weights x should be a number for each"),
         ("image photo.jpg --style style.png --output out.png --weights 0", "--weights 0 should be a number for each"),
         ("image photo.jpg --style style.png --output out.png --weights nan", "--weights nan should be a number"),
+        ("video clip.mp4 --fast --style a --output out.mp4", r"none\.safetensors cannot be read; `dvc repro distill`"),
         ("classify none.jpg", r"none\.jpg does not exist"),
     ],
 )

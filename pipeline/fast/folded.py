@@ -48,19 +48,20 @@ class Folded:
     offset: Tensor
 
     def __call__(self, frame: Tensor) -> Tensor:
-        """Frame (H, W, 3), 0 to 255, to the painted one, not rounded."""
+        """Frame (H, W, 3), uint8, to the painted one, 0 to 255 and not rounded."""
         height, width = frame.shape[:2]
         frame = _whole_strides(frame)
-        fine = self.stem(_to_positions(frame).to(self.up.dtype)).relu_()
+        fine = self.stem(_to_positions(frame, self.up.dtype)).relu_()
         coarse = self.down(fine).relu_()
         for first, second in zip(self.body[::2], self.body[1::2], strict=True):
             coarse = second(first(coarse).relu_()).add_(coarse)
         fine += interpolate(conv2d(coarse, self.up), scale_factor=2, mode="nearest")
-        fine = self.merge(fine).relu_()
-        half = _to_pixels(self.refine(fine).relu_()).permute(2, 0, 1)[None]
+        half = _enlarge(self.refine(self.merge(fine).relu_()).relu_())
         # Not reduced any more: below 1, bfloat16 knows every level of an image, but not what lies between them.
-        painted = torch.addcmul(self.offset, frame.to(self.gain.dtype), self.gain).add_(_to_pixels(self.paint(half)))
-        return painted.sigmoid_().mul_(255)[:height, :width]
+        painted = frame.to(self.gain.dtype).flatten(1)  # as long rows, for they are faster to compute with than colours
+        painted.mul_(self.gain.repeat(frame.shape[1])).add_(self.offset.repeat(frame.shape[1]))
+        painted += _enlarge(self.paint(half))[0].permute(1, 2, 0).flatten(1)
+        return painted.sigmoid_().mul_(255).view(frame.shape)[:height, :width]
 
 
 def fold(network: FastNetwork, weights: Tensor, dtype: torch.dtype) -> Folded:
@@ -93,7 +94,7 @@ def _bytes_last(weight: Tensor) -> Tensor:
 
 
 def _bytes_first(weight: Tensor) -> Tensor:
-    """Filters that give channels in the order of :func:`_to_pixels`, from ones that give those of ``pixel_shuffle``."""
+    """Filters that give channels in the order of :func:`_enlarge`, from ones that give those of ``pixel_shuffle``."""
     return weight.view(COLOURS, GROW, GROW, -1, 3, 3).permute(1, 2, 0, 3, 4, 5).flatten(0, 2)
 
 
@@ -104,18 +105,18 @@ def _before_enlargement(weight: Tensor) -> Tensor:
     return enlarged.flatten(0, 2)
 
 
-def _to_positions(frame: Tensor) -> Tensor:
+def _to_positions(frame: Tensor, dtype: torch.dtype) -> Tensor:
     """Pixels (H, W, 3) as squares of ``SHRINK`` x ``SHRINK``: (1, channels, H / SHRINK, W / SHRINK)."""
     height, width = (side // SHRINK for side in frame.shape[:2])
-    squares = frame.reshape(height, SHRINK, width, SHRINK, COLOURS).transpose(1, 2)
-    return squares.reshape(height, width, -1).permute(2, 0, 1)[None]
+    squares = frame.reshape(height, SHRINK, width, SHRINK * COLOURS).transpose(1, 2)
+    return squares.reshape(1, height, width, -1).to(dtype).permute(0, 3, 1, 2)
 
 
-def _to_pixels(x: Tensor) -> Tensor:
-    """Positions (1, GROW^2 C, H, W) of ``GROW`` x ``GROW`` subpixels as pixels (GROW H, GROW W, C)."""
+def _enlarge(x: Tensor) -> Tensor:
+    """Positions (1, GROW^2 C, H, W) of ``GROW`` x ``GROW`` subpixels as (1, C, GROW H, GROW W)."""
     height, width = x.shape[2:]
-    squares = x[0].permute(1, 2, 0).reshape(height, width, GROW, GROW, -1)
-    return squares.transpose(1, 2).reshape(GROW * height, GROW * width, -1)
+    squares = x.permute(0, 2, 3, 1).reshape(height, width, GROW, -1).transpose(1, 2)
+    return squares.reshape(1, GROW * height, GROW * width, -1).permute(0, 3, 1, 2)
 
 
 def _whole_strides(frame: Tensor) -> Tensor:

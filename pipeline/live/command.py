@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.arguments import StrengthOption, WeightsOption, check_output, parse_weights
+from pipeline.arguments import FAST, FAST_PRETRAINED, StrengthOption, WeightsOption, check_output, parse_weights
 from pipeline.console import UserError
 from pipeline.fast.painter import FastPainter, load_fast_painter
 from pipeline.live.broadcast import Broadcast
@@ -23,8 +23,6 @@ from pipeline.live.reader import Reader, every_frame
 from pipeline.live.recording import Recording
 from pipeline.live.sources import Source, parse_source, shown_address
 
-MODEL = Path("data/models/fast.safetensors")
-PRETRAINED = Path(__file__).parents[1] / "pretrained" / MODEL.name
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 log = logging.getLogger(__name__)
@@ -98,7 +96,7 @@ def stream_command(
 
 def _model() -> Path:
     """The network of the project, or else the one that was installed."""
-    return MODEL if MODEL.exists() else PRETRAINED
+    return FAST if FAST.exists() else FAST_PRETRAINED
 
 
 def _by_name(names: Sequence[str], weights: Sequence[float]) -> dict[str, float]:

@@ -12,28 +12,24 @@ With ``distill.start``, the network in that file learns the styles that it lacks
 """
 
 import argparse
-import hashlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytorch_lightning as pl
-import torch
-from torch import Tensor
 
-from pipeline.augmentation import plain_view
 from pipeline.console import UserError, run
 from pipeline.device import pick_device
 from pipeline.fast.files import load_fast, save_fast
 from pipeline.fast.network import FastNetwork, Widths, constrain, relax
 from pipeline.fast.pairs import Pairs
+from pipeline.fast.photographs import find_photographs, show
 from pipeline.fast.training import CURVE_COLUMNS, Judge, Run, distill, fingerprint, write_sheet
 from pipeline.files import write_json
 from pipeline.images import load_rgb
 from pipeline.painting.frame import painting_network
 from pipeline.params import Distill, load_params
-from pipeline.tables import read_table, write_table
+from pipeline.tables import write_table
 from pipeline.tensors import to_tensor
 
 ACCEPTED = Path("data/prepare/accepted.csv")
@@ -56,7 +52,7 @@ def main(argv: Sequence[str]) -> None:
     settings = load_params().distill
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     pl.seed_everything(settings.seed, workers=True, verbose=False)
-    photographs, samples = (find_photographs(split) for split in ("train", "validation"))
+    photographs, samples = (find_photographs(ACCEPTED, split) for split in ("train", "validation"))
     network, trained = prepare_network(settings)
     styles = [STYLES / f"{name}.png" for name in trained]
     device = pick_device()
@@ -65,7 +61,9 @@ def main(argv: Sequence[str]) -> None:
     )
     started_from = [Path(settings.start)] if settings.start else []
     files = [WEIGHTS, CLASSIFIER, *started_from, *styles, *photographs, *samples]
-    training = Run(folder=FOLDER, samples=show(samples, settings.side_px), fingerprint=fingerprint(settings, files))
+    training = Run(
+        folder=FOLDER, samples=show(samples, SAMPLES, settings.side_px), fingerprint=fingerprint(settings, files)
+    )
     log.info("%d photographs, %d styles to learn", len(photographs), len(trained))
     pairs = Pairs(photographs, len(trained), settings.side_px, settings.seed)
     curve = distill(network, judge, pairs, training, settings)
@@ -90,14 +88,6 @@ def main(argv: Sequence[str]) -> None:
     log.info("%s paints in %s", MODEL, ", ".join(network.names))
 
 
-def find_photographs(split: str) -> list[Path]:
-    """The accepted photographs of a split; raises :class:`UserError` if there are none."""
-    rows = [row for row in read_table(ACCEPTED) if (row["split"], row["label"]) == (split, "photo")]
-    if not rows:
-        raise UserError(f"{ACCEPTED} names no photographs of the {split} split; raise crawl.per_class")
-    return [Path(row["path"]) for row in rows]
-
-
 def prepare_network(settings: Distill) -> tuple[FastNetwork, list[str]]:
     """The network to train, and the names of its last styles: those that are trained."""
     if settings.start is None:
@@ -110,12 +100,6 @@ def prepare_network(settings: Distill) -> tuple[FastNetwork, list[str]]:
     for name in new:
         network.add_style(name)
     return network, new
-
-
-def show(photographs: Iterable[Path], side_px: int) -> Tensor:
-    """The middle of a few photographs, drawn by a hash so that they change little: (N, 3, H, W)."""
-    drawn = sorted(photographs, key=lambda path: hashlib.sha256(str(path).encode()).digest())[:SAMPLES]
-    return torch.stack([to_tensor(plain_view(np.array(load_rgb(path)), side_px)) for path in drawn])
 
 
 if __name__ == "__main__":

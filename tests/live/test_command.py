@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline import cli
+from pipeline.arguments import FAST
 from pipeline.console import UserError
-from pipeline.live.command import MODEL
 from tests.clips import make_clip
 from tests.live.streams import forever, served, write_network
 from tests.pictures import scene
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a network, and a clip of 20 frames at uneven times."""
     monkeypatch.chdir(tmp_path)
-    write_network(MODEL)
+    write_network(FAST)
     times_ms = [40 * i + 7 * (i % 3) for i in range(20)]
     make_clip(Path("clip.mkv"), [np.asarray(scene(64, 48, seed=i)) for i in range(20)], times_ms=times_ms)
     return tmp_path

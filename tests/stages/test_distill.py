@@ -5,14 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 
 from pipeline import vgg
 from pipeline.console import UserError
 from pipeline.fast.files import load_fast
 from pipeline.fast.training import History
 from pipeline.images import open_image
-from pipeline.stages import distill as stage
 from pipeline.stages.distill import (
     ACCEPTED,
     CLASSIFIER,
@@ -23,7 +21,6 @@ from pipeline.stages.distill import (
     SHEET,
     STYLES,
     WEIGHTS,
-    find_photographs,
     main,
 )
 from pipeline.tables import read_table
@@ -125,12 +122,6 @@ def test_split_without_photographs_is_one_sentence(trainable: Path, split: str) 
         main([])
 
 
-def test_only_photographs_of_the_split_are_found(trainable: Path) -> None:
-    found = find_photographs("train")
-    assert [path.name for path in found] == ["train-1.png", "train-3.png", "train-5.png"]
-    assert {path.parent.name for path in found} == {"photo"}
-
-
 def test_missing_style_and_start_are_one_sentence(trainable: Path) -> None:
     (STYLES / "wave.png").unlink()
     with pytest.raises(UserError, match=r"wave\.png cannot be read"):
@@ -138,15 +129,3 @@ def test_missing_style_and_start_are_one_sentence(trainable: Path) -> None:
     set_params({"distill.start": "none.safetensors"})
     with pytest.raises(UserError, match=r"none\.safetensors cannot be read"):
         main([])
-
-
-def test_samples_are_the_same_as_photographs_come_and_go(trainable: Path) -> None:
-    paths = [Path(f"{number}.png") for number in range(6)]
-    for path in paths:
-        Image.new("RGB", (40, 32), (int(path.stem), 0, 0)).save(path)
-    shown = stage.show(paths, 32)
-    assert shown.shape == (4, 3, 32, 32)
-    assert torch.equal(stage.show(reversed(paths), 32), shown)
-    kept = {round(float(picture[0].mean()) * 255) for picture in shown}
-    fewer = {round(float(picture[0].mean()) * 255) for picture in stage.show(paths[1:], 32)}
-    assert len(kept & fewer) >= 3
