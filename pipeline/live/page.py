@@ -13,6 +13,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -35,7 +36,7 @@ MOST_VIEWERS = 16
 LARGEST_REQUEST_BYTES = 16_384
 JPEG_QUALITY = 85
 PREVIEW_WIDTH_PX = 192
-PREVIEW_EVERY_S = 1.0
+PREVIEW_EVERY_S = 2.0
 STALLED_S = 2.0
 """After which the page says that it waits for the source."""
 HEARTBEAT_S = 20.0
@@ -65,7 +66,6 @@ class WantedMix(BaseModel):
 class _Shown:
     number: int
     jpeg: bytes
-    size: tuple[int, int]
     arrived_s: float
 
 
@@ -84,6 +84,7 @@ class Page:
         self._viewers = 0
         self._sockets: set[web.WebSocketResponse] = set()
         self._latest: _Shown | None = None
+        self._numbers = count(1)
         self._loop = asyncio.new_event_loop()
         self._fresh = asyncio.Event()
         self._thread = threading.Thread(target=self._loop.run_forever, name="page", daemon=True)
@@ -118,9 +119,7 @@ class Page:
         """Show a frame to all who look."""
         self._preview(original)
         jpeg = _jpeg(np.concatenate((painted, original)))
-        number = self._latest.number + 1 if self._latest else 1
-        shown = _Shown(number, jpeg, (painted.shape[1], painted.shape[0]), arrival.arrived_s)
-        self._loop.call_soon_threadsafe(self._publish, shown)
+        self._loop.call_soon_threadsafe(self._publish, _Shown(next(self._numbers), jpeg, arrival.arrived_s))
 
     def _preview(self, original: Frame) -> None:
         """Paint the frame, small, in the style whose picture is the oldest."""
@@ -242,7 +241,8 @@ class Page:
 
 def _guard(host: str) -> Middleware:
     """Refuses what browsers send for other pages, and names that may have been made to lead here (DNS rebinding)."""
-    names = {"localhost", host.lower(), socket.gethostname().lower()}
+    own = socket.gethostname().lower()
+    names = {"localhost", host.lower(), own, f"{own}.local"}
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:

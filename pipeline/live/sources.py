@@ -4,6 +4,7 @@ What a message says of an address is its host alone: users, passwords, paths and
 """
 
 import re
+import ssl
 import sys
 import time
 from collections.abc import Iterator
@@ -35,6 +36,8 @@ OPTIONS: dict[Kind, dict[str, str]] = {
         "protocol_whitelist": "crypto,http,https,tcp,tls",  # a playlist may name addresses, never files
         "format_whitelist": f"{OPEN_OPTIONS['format_whitelist']},aac,hls,mjpeg,mpjpeg",
         "analyzeduration": "1000000",
+        "tls_verify": "1",  # of addresses alone: cameras sign their certificates themselves
+        "ca_file": ssl.get_default_verify_paths().cafile or "",
     },
 }
 
@@ -125,7 +128,8 @@ def _opened(source: Source, timeout_s: float) -> Iterator[InputContainer]:
         raise UserError(f"{source.shown} gave no picture for {timeout_s:g} s; check that it is on") from None
     except (av.FFmpegError, IndexError) as error:  # not the whole error: it names the address
         reason = getattr(error, "strerror", "no picture")
-        raise UserError(f"{source.shown} cannot be read ({reason}); check the address and that it is on") from None
+        what = "the address and its certificate" if source.shown.startswith("https") else "the address"
+        raise UserError(f"{source.shown} cannot be read ({reason}); check {what}, and that it is on") from None
 
 
 def _decoded(container: InputContainer, stream: VideoStream, timeout_s: float) -> Iterator[VideoFrame]:

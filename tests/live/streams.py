@@ -1,5 +1,6 @@
 """Live sources for tests: servers on loopback that stall, change and vanish."""
 
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -55,8 +56,8 @@ def served(
 
 
 @contextmanager
-def folder_served(folder: Path) -> Iterator[str]:
-    """The address of an HTTP server of the files in ``folder``."""
+def folder_served(folder: Path, certificate: Path | None = None) -> Iterator[str]:
+    """The address of an HTTP server of the files in ``folder``; of HTTPS with a ``certificate`` and its key."""
 
     class Handler(SimpleHTTPRequestHandler):
         def __init__(self, *arguments: Any) -> None:
@@ -65,13 +66,18 @@ def folder_served(folder: Path) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with _serving(Handler, 0) as address:
-        yield f"http://{address}"
+    with _serving(Handler, 0, certificate) as address:
+        yield f"https://{address}" if certificate else f"http://{address}"
 
 
 @contextmanager
-def _serving(handler: type[BaseHTTPRequestHandler], port: int) -> Iterator[str]:
+def _serving(handler: type[BaseHTTPRequestHandler], port: int, certificate: Path | None = None) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]  # some will not trust it
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()

@@ -235,7 +235,7 @@ def test_other_pages_and_other_names_are_refused(page: Page) -> None:
         assert ask(page, "mix", "PUT", headers=headers, **body)[0] in (400, 403), headers
     assert page.mix is MIX
     for headers in (
-        {"Host": f"localhost:{port}"},
+        {"Host": f"LOCALHOST:{port}"},
         {"Host": "[::1]:1"},
         {"Sec-Fetch-Site": "same-origin"},
         {"Sec-Fetch-Site": "none"},

@@ -1,16 +1,22 @@
 import logging
 import socket
 import time
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from ipaddress import ip_address
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.console import UserError
-from pipeline.live.sources import Source, connected, parse_source, shown_address
+from pipeline.live.sources import OPTIONS, Source, connected, parse_source, shown_address
 from tests.clips import grays, levels, make_clip
 from tests.live.streams import folder_served, part, served
 from tests.pictures import noise
@@ -162,6 +168,32 @@ def test_a_playlist_cannot_name_files(tmp_path: Path) -> None:
     (tmp_path / "list.m3u8").write_text(playlist.format(clip))
     with folder_served(tmp_path) as address, pytest.raises(UserError, match="cannot be read"):
         open_and_leave(parse_source(f"{address}/list.m3u8"), 2)
+
+
+def write_certificate(path: Path) -> None:
+    """For 127.0.0.1, signed by itself, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "camera")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(certificate.public_bytes(Encoding.PEM) + private)
+
+
+def test_certificates_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_clip(tmp_path / "clip.mp4", grays(5))
+    write_certificate(tmp_path / "certificate.pem")
+    with folder_served(tmp_path, tmp_path / "certificate.pem") as address:
+        source = parse_source(f"{address}/clip.mp4")
+        with pytest.raises(UserError, match=r"https://.* check the address and its certificate"):
+            open_and_leave(source, 5)
+        monkeypatch.setitem(OPTIONS["http"], "ca_file", str(tmp_path / "certificate.pem"))
+        open_and_leave(source, 5)
 
 
 def test_a_file_that_is_no_video(tmp_path: Path) -> None:
