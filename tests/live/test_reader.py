@@ -13,6 +13,7 @@ from pipeline.live import reader
 from pipeline.live.reader import Arrival, Reader, every_frame
 from pipeline.live.sources import Source, parse_source
 from tests.clips import grays, make_clip
+from tests.live.rtsp import camera
 from tests.live.streams import Send, forever, part, served
 
 
@@ -169,3 +170,13 @@ def test_the_end_does_not_wait_for_a_silent_source() -> None:
             began_s = time.monotonic()
         assert time.monotonic() - began_s < 2
         release.set()
+
+
+def test_a_camera_that_speaks_rtsp_and_changes_its_size(caplog: pytest.LogCaptureFixture) -> None:
+    with camera() as address, reading(parse_source(address)) as arrivals:
+        seen = [next(arrivals) for _ in range(70)]
+    sizes = {(each.frame.width, each.frame.height) for each in seen}
+    assert sizes == {(64, 48), (96, 48)}
+    assert 0.5 < float(seen[-1].shown_s) < 5
+    assert np.diff([level(each) for each in seen if each.frame.width == 96])[1:].max() < 50
+    assert not caplog.records
