@@ -48,21 +48,26 @@ def stream_command(
             show_default=f"that of the source, at most {WIDTH_PX}",
         ),
     ] = None,
-    host: Annotated[str, typer.Option(help="Where the page is served; others than you reach any but this.")] = (
+    host: Annotated[str, typer.Option(help="Where the page is served; 0.0.0.0 is for all who reach this machine.")] = (
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where the page is served; 0 finds a free one.")] = 8000,
 ) -> None:
     """Paint live: a camera, a stream or a video, shown on a web page, recorded, or sent on.
 
-    paint stream --input camera:0 opens a page with the live picture, on which styles are chosen and mixed; a file is
-    played there again and again. paint stream --input rtsp://camera.local/live --output out.mp4 records, and
-    --output rtmp://server/app/key sends on.
+    \b
+    paint stream --input camera:0
+    paint stream --input rtsp://camera.local/live --output out.mp4
+    paint stream --input clip.mp4 --style A --style B --weights 2,1
+    paint stream --input http://host/live.m3u8 --output rtmp://server/app/key
+
+    The page has the live picture, and styles are picked and mixed there; a file is played there again and again. A
+    recording, or what is sent on, keeps the size of its first frame.
 
     Frames that come faster than they can be painted are left out, except from a file into a file. A source that stalls
     or goes away is asked again until it is back. Ctrl-C ends it, and the recording is whole; if the machine fails,
     what was recorded until then plays from a hidden file beside it. There is no sound.
-    """
+    """  # noqa: D301, click reads the escape
     chosen = parse_source(source)
     painter = load_fast_painter(_model())
     names = style or [painter.names[0]]
