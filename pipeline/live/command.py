@@ -17,6 +17,7 @@ from pipeline.arguments import FAST, FAST_PRETRAINED, StrengthOption, WeightsOpt
 from pipeline.console import UserError
 from pipeline.fast.painter import FastPainter, load_fast_painter
 from pipeline.live.broadcast import Broadcast
+from pipeline.live.meter import Meter
 from pipeline.live.page import Page
 from pipeline.live.painting import WIDTH_PX, Mix, paint_stream
 from pipeline.live.reader import Reader, every_frame
@@ -77,8 +78,8 @@ def stream_command(
         if output == "page":
             page = stack.enter_context(_page(host, port, chosen, mix))
             reader = stack.enter_context(Reader(chosen, again=True))
-            paint_stream(reader.newest(), painter, lambda: page.mix, width, page, stop)
-            log.info("the page showed %s", page.summary())
+            meter = paint_stream(reader.newest(), painter, lambda: page.mix, width, page, stop)
+            _tell(meter, reader, page.latency())
             return
         sink: Broadcast | Recording
         if "://" in output:
@@ -96,12 +97,16 @@ def stream_command(
             return
         reader = stack.enter_context(Reader(chosen, again=False))
         meter = paint_stream(reader.newest(), painter, lambda: mix, width, sink, stop)
-        log.info("%d frames painted, %d left out; %s", meter.count, reader.dropped, meter.summary())
+        _tell(meter, reader, meter.latency())
 
 
 def _model() -> Path:
     """The network of the project, or else the one that was installed."""
     return FAST if FAST.exists() else FAST_PRETRAINED
+
+
+def _tell(meter: Meter, reader: Reader, latency: str) -> None:
+    log.info("%d frames painted, %s; %d left out; %s", meter.count, meter.rate(), reader.dropped, latency)
 
 
 def _by_name(names: Sequence[str], weights: Sequence[float]) -> dict[str, float]:

@@ -35,10 +35,15 @@ class Meter:
         rate = (len(recent) - 1) / (recent[0][0] - recent[-1][0])
         return rate, statistics.median(latency_s for _, latency_s in recent)
 
-    def summary(self) -> str:
-        """The latency of all that is remembered, in words."""
+    def rate(self) -> str:
+        """Frames a second, in words."""
         if len(self._times) < 2:
-            return "too few frames to speak of latency"
+            return "too few to have a rate"
+        return f"{(len(self._times) - 1) / (self._times[-1][0] - self._times[0][0]):.1f} a second"
+
+    def latency(self) -> str:
+        """The latencies that are remembered, in words."""
+        if len(self._times) < 2:
+            return "too few to speak of latency"
         cuts_s = statistics.quantiles((latency_s for _, latency_s in self._times), n=20, method="inclusive")
-        rate = (len(self._times) - 1) / (self._times[-1][0] - self._times[0][0])
-        return f"{rate:.1f} a second, median latency {1e3 * cuts_s[9]:.0f} ms, 95% within {1e3 * cuts_s[18]:.0f} ms"
+        return f"median latency {1e3 * cuts_s[9]:.0f} ms, 95% within {1e3 * cuts_s[18]:.0f} ms"

@@ -94,9 +94,9 @@ class Page:
         """Whether anybody looks."""
         return self._viewers > 0
 
-    def summary(self) -> str:
-        """What all viewers saw, in words."""
-        return self._meter.summary()
+    def latency(self) -> str:
+        """From the arrival of a frame until a viewer has said that it is shown, over all viewers, in words."""
+        return self._meter.latency()
 
     def __enter__(self) -> Self:
         """Raises :class:`UserError` if there can be no server at that address."""

@@ -101,7 +101,8 @@ def test_meter_tells_rate_and_latency(monkeypatch: pytest.MonkeyPatch) -> None:
     rate, latency_s = meter.recent()
     assert rate == pytest.approx(20)
     assert latency_s == pytest.approx(0.03)
-    assert meter.summary() == "20.0 a second, median latency 30 ms, 95% within 500 ms"
+    assert meter.rate() == "20.0 a second"
+    assert meter.latency() == "median latency 30 ms, 95% within 500 ms"
     now_s = 200.0
     assert meter.recent() == (0.0, None)
     assert meter.count == 101
