@@ -102,7 +102,8 @@ class Reader:
             try:
                 with connected(self._source, self._timeout_s) as connection:
                     self._play(connection)
-                failure, ends = UserError(f"{self._source.shown} holds no picture; check what it is"), connection.ends
+                without = " without a picture" if self._began_s is None else ""
+                failure, ends = UserError(f"{self._source.shown} has ended{without}; check what it is"), connection.ends
             except UserError as error:
                 failure, ends = error, False
             if self._began_s is None:
@@ -112,7 +113,7 @@ class Reader:
                 return
             if not ends and not self._stop.is_set():
                 if not self._lost:
-                    log.warning("%s was lost; it is asked again until it is back", self._source.shown)
+                    log.warning("%s; it is asked again until it is back", str(failure).partition(";")[0])
                     self._lost = True
                 if time.monotonic() - connected_s > STEADY_S:
                     pause_s = FIRST_PAUSE_S
