@@ -5,10 +5,10 @@
 Ruder, Dosovitskiy and Brox (2016): L-BFGS with 100 pairs in float32 at one size, the first frame from noise and each
 other one from the last, warped, until the loss changed by less than 1e-4 over 50 iterations. Ours: the parameters of
 ``params.yaml``, once as they are and then with numbers of steps that grow until the loss is as low. Both minimise the
-loss of ``params.yaml`` on plain VGG16, each near its own last frame, without a style of its own for what was uncovered;
-a network in float32 judges both, the protocol's picture before it is clipped, ours clipped to [0, 1]. Prints steps,
-loss and seconds of each frame, and the ratio of those of all frames. Optical flow, reading the weights and what the
-style should look like count for neither.
+loss of ``params.yaml`` on plain VGG16, each near its own last frame; a network in
+float32 judges both, the protocol's picture before it is clipped, ours clipped to [0, 1]. Prints steps, loss and seconds
+of each frame, and the ratio of those of all frames. Optical flow, reading the weights and what the style should look
+like count for neither.
 """
 
 import argparse
@@ -68,9 +68,8 @@ def main() -> None:
     steps = list(read_steps(arguments.clip, arguments.frames, arguments.width, params.flow))
     first, style, device = to_tensor(steps[0].frame), to_tensor(load_rgb(arguments.style)), pick_device()
     precise = load_network(WEIGHTS).to(memory_format=torch.channels_last).to(device)
-    settings = replace(params.stylize, uncovered_weight=0.0)
-    judge = Painter(precise, [style], settings, first=first, device=device)
-    painter = Painter(painting_network(WEIGHTS, None, device), [style], settings, first=first, device=device)
+    judge = Painter(precise, [style], params.stylize, first=first, device=device)
+    painter = Painter(painting_network(WEIGHTS, None, device), [style], params.stylize, first=first, device=device)
     print(f"{first.shape[2]} x {first.shape[1]} pixels on {device}, {torch.get_num_threads()} threads")
 
     protocol: dict[int, Outcome] = {}
@@ -154,7 +153,7 @@ def frame_loss(judge: Painter, step: Step, near: list[Neighbour]) -> Loss:
 
     def loss(image: Tensor) -> Tensor:
         seen = taps_and_grams(judge.network, image, settings.content_layers, settings.style_layers, TILE_AREA_PX)
-        return frame_losses(image, seen, content, judge.grams[0], near).total(settings)
+        return frame_losses(image, *seen, content, judge.grams[0], near).total(settings)
 
     return loss
 

@@ -2,13 +2,15 @@
 
     python -m benchmarks.step --width 256 --height 108
 
-Prints seconds of each, taken in turn, their ratio, and the network's GFLOP/s. Random weights cost what trained ones do.
+Prints seconds of each, taken in turn, their ratio, and the network's GFLOP/s; and the seconds of what a frame takes
+once, before the first step and after the last. Random weights cost what trained ones do.
 """
 
 import argparse
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from statistics import median
 
 import torch
@@ -19,6 +21,7 @@ from pipeline.params import default_params
 from pipeline.vgg import CHANNELS, VGG16
 
 ROUNDS = 3
+STEPS = 20
 
 
 def main() -> None:
@@ -33,27 +36,29 @@ def main() -> None:
     network = VGG16().requires_grad_(False).to(memory_format=torch.channels_last).to(device, dtype)
     network.mean = network.mean.float()
     style, image = torch.rand(shape), torch.rand(shape)
-    # All the steps of a frame are taken: what comes before the first and after the last is shared by so many.
-    settings = replace(default_params().stylize, stop_relative_change=0.0)
-    painter, count = Painter(network, [style], settings, first=image, device=device), settings.next_frame_iterations
+    settings = replace(default_params().stylize, stop_relative_change=0.0)  # all steps are taken
+    painter = Painter(network, [style], settings, first=image, device=device)
     layers = {*settings.content_layers, *settings.style_layers}
 
     def bare_passes() -> None:
-        for _ in range(count):
+        for _ in range(STEPS):
             pixels = image[None].to(device).requires_grad_()
             taps = network.taps(pixels, layers)
             torch.autograd.backward([tap.sum() for tap in taps.values()])
 
-    def steps() -> None:
-        painter.paint(image, start=image, iterations=count)
+    def paint(steps: int) -> None:
+        painter.paint(image, start=image, iterations=steps)
 
     bare_passes()
-    rounds = [(timed(bare_passes), timed(steps)) for _ in range(ROUNDS)]
-    floor, taken = (median(times) / count for times in zip(*rounds, strict=True))
+    works = bare_passes, partial(paint, STEPS), partial(paint, 2 * STEPS)
+    rounds = [[timed(work) for work in works] for _ in range(ROUNDS)]
+    bare_s, once_s, twice_s = (median(times) for times in zip(*rounds, strict=True))
+    floor_s, step_s = bare_s / STEPS, (twice_s - once_s) / STEPS
     gigaflops = 2 * flops(arguments.height, arguments.width, max(layers)) / 1e9
     print(f"{arguments.width} x {arguments.height} pixels, {str(dtype).removeprefix('torch.')} on {device}")
-    print(f"bare pass  {floor:.4f} s, {gigaflops / floor:.0f} GFLOP/s")
-    print(f"step       {taken:.4f} s, {taken / floor:.2f} of the bare pass")
+    print(f"bare pass  {floor_s:.4f} s, {gigaflops / floor_s:.0f} GFLOP/s")
+    print(f"step       {step_s:.4f} s, {step_s / floor_s:.2f} of the bare pass")
+    print(f"once       {2 * once_s - twice_s:.4f} s a frame")
 
 
 def timed(work: Callable[[], object]) -> float:

@@ -60,7 +60,6 @@ def settings() -> Stylize:
         temporal_weight=2000,
         temporal_intervals=(1, 2),
         temporal_shares="closest-first",
-        uncovered_weight=1,
         tv_weight=1e-3,
         strength=1,
         colours="style",

@@ -2,7 +2,8 @@
 
 What is the same for every frame is done once, and exactly: the scales of the mixture go into the filters and its shifts
 into the biases; a convolution after an enlargement becomes one before it; and channels are in the order of an image's
-bytes, so that going from pixels to channels and back moves whole runs of them.
+bytes, so that going from pixels to channels and back moves whole runs of them. Exposure goes into the first filters, a
+frame at a time: they see the bytes themselves, which have no rounding errors.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, interpolate, pad
 
-from pipeline.fast.network import COLOURS, GROW, SHRINK, STRIDE_PX, FastNetwork
+from pipeline.fast.network import COLOURS, GROW, LEAST_DEVIATION, SHRINK, STRIDE_PX, FastNetwork
 
 ENLARGED_TAPS = torch.tensor([[[1, 0, 0], [0, 1, 1], [0, 0, 0]], [[0, 0, 0], [1, 1, 0], [0, 0, 1]]])
 """(subpixel, tap, tap of the enlarged): which taps of a filter on an image of twice the size fall on the same pixel."""
@@ -35,6 +36,7 @@ class Folded:
     """The convolutions, in the order in which a frame goes through them; see :class:`FastNetwork`."""
 
     stem: Convolution
+    """For standardised colours, not of reduced precision; see :meth:`exposed`."""
     down: Convolution
     body: tuple[Convolution, ...]
     up: Tensor
@@ -44,24 +46,34 @@ class Folded:
     """At a quarter of the resolution; a position has all channels of a subpixel, then those of the next."""
     paint: Convolution
     gain: Tensor
-    """Of each colour of the frame itself, 0 to 255, before the sigmoid; not of reduced precision."""
+    """Of each standardised colour of the frame itself, before the sigmoid; not of reduced precision."""
     offset: Tensor
 
     def __call__(self, frame: Tensor) -> Tensor:
         """Frame (H, W, 3), uint8, to the painted one, 0 to 255 and not rounded."""
         height, width = frame.shape[:2]
+        stem, gain, offset = self.exposed(*_exposure(frame, self.gain.dtype))
         frame = _whole_strides(frame)
-        fine = self.stem(_to_positions(frame, self.up.dtype)).relu_()
+        fine = stem(_to_positions(frame, self.up.dtype)).relu_()
         coarse = self.down(fine).relu_()
         for first, second in zip(self.body[::2], self.body[1::2], strict=True):
             coarse = second(first(coarse).relu_()).add_(coarse)
         fine += interpolate(conv2d(coarse, self.up), scale_factor=2, mode="nearest")
         half = _enlarge(self.refine(self.merge(fine).relu_()).relu_())
         # Not reduced any more: below 1, bfloat16 knows every level of an image, but not what lies between them.
-        painted = frame.to(self.gain.dtype).flatten(1)  # as long rows, for they are faster to compute with than colours
-        painted.mul_(self.gain.repeat(frame.shape[1])).add_(self.offset.repeat(frame.shape[1]))
+        painted = frame.to(gain.dtype).flatten(1)  # as long rows, for they are faster to compute with than colours
+        painted.mul_(gain.repeat(frame.shape[1])).add_(offset.repeat(frame.shape[1]))
         painted += _enlarge(self.paint(half))[0].permute(1, 2, 0).flatten(1)
         return painted.sigmoid_().mul_(255).view(frame.shape)[:height, :width]
+
+    def exposed(self, mean: Tensor, deviation: Tensor) -> tuple[Convolution, Tensor, Tensor]:
+        """The stem, gain and offset for the bytes of a frame whose colours have that mean and deviation, each (3,)."""
+        weight = self.stem.weight / deviation.repeat(SHRINK**2)[:, None, None]
+        weight = weight.to(self.up.dtype, memory_format=torch.channels_last)
+        # Of the filters as they were rounded: what they make of a plain frame is exact.
+        bias = self.stem.bias - weight.to(mean.dtype).sum(dim=(2, 3)) @ mean.repeat(SHRINK**2)
+        gain = self.gain / deviation
+        return Convolution(weight, bias.to(self.up.dtype)), gain, self.offset - gain * mean
 
 
 def fold(network: FastNetwork, weights: Tensor, dtype: torch.dtype) -> Folded:
@@ -76,15 +88,15 @@ def fold(network: FastNetwork, weights: Tensor, dtype: torch.dtype) -> Folded:
     filters = [each.weight * scale[:, None, None, None] for each, scale in zip(convolutions, scales[:-1], strict=True)]
     stem, down, *body, merge, refine = filters
     return Folded(
-        stem=folded(_bytes_last(stem) * (2 / 255), shifts[0] - stem.sum(dim=(1, 2, 3))),
+        stem=Convolution(_bytes_last(stem), shifts[0]),
         down=folded(down, shifts[1], stride=2),
         body=tuple(folded(weight, shift) for weight, shift in zip(body, shifts[2:-3], strict=True)),
         up=network.up.weight.to(dtype),
         merge=folded(merge, shifts[-3]),
         refine=folded(_before_enlargement(refine), shifts[-2].repeat(GROW**2)),
         paint=folded(_bytes_first(network.paint.weight), torch.zeros_like(shifts[-1]).repeat(GROW**2)),
-        gain=scales[-1] * (4 / 255),
-        offset=shifts[-1] - 2 * scales[-1],
+        gain=scales[-1],
+        offset=shifts[-1],
     )
 
 
@@ -103,6 +115,13 @@ def _before_enlargement(weight: Tensor) -> Tensor:
     taps = ENLARGED_TAPS.to(weight)
     enlarged: Tensor = torch.einsum("yvh,xuw,ochw->yxocvu", taps, taps, weight)
     return enlarged.flatten(0, 2)
+
+
+def _exposure(frame: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The mean and the deviation of each colour, 0 to 255; see :func:`pipeline.fast.network.standardise`."""
+    sparse = frame[::SHRINK, ::SHRINK].to(dtype).flatten(0, 1)
+    mean = sparse.mean(dim=0)
+    return mean, (sparse - mean).square().mean(dim=0).sqrt().clamp_min(255 * LEAST_DEVIATION)
 
 
 def _to_positions(frame: Tensor, dtype: torch.dtype) -> Tensor:

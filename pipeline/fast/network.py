@@ -19,6 +19,8 @@ STRIDE_PX = 2 * SHRINK
 GROW = 2
 """The last convolution has 1 position for 2 x 2 pixels: nothing is computed at full resolution."""
 COLOURS = 3
+LEAST_DEVIATION = 0.05
+"""Of a colour in an image, as a share of its range: the noise of a dark frame is not blown up to a picture."""
 BRANCH_SCALE = 0.5
 """Of what a residual block adds, at the start of training."""
 RELU_GAIN = (2 / (1 - 1 / torch.pi)) ** 0.5
@@ -38,9 +40,9 @@ class Widths:
 class FastNetwork(nn.Module):
     """Paints images in a mixture of its styles; ``names`` are those of the styles, in the order of their weights.
 
-    No statistics of the frame are taken, unlike in Dumoulin 2017: they tie every pixel to every other, so that what
+    No statistics of activations are taken, unlike in Dumoulin 2017: they tie every pixel to every other, so that what
     enters at one side flickers at the other, and instance normalisation paints bubbles. Training standardises the
-    weights instead, see :func:`constrain`.
+    weights instead, see :func:`constrain`, and exposure is evened out once, see :func:`standardise`.
     """
 
     def __init__(self, widths: Widths, names: Sequence[str]) -> None:
@@ -77,22 +79,22 @@ class FastNetwork(nn.Module):
         """Images (N, 3, H, W) of any size, each with the ``weights`` (N, styles) of its styles, which add up to 1."""
         height, width = images.shape[2:]
         # Replicated, for a frame may be smaller than what a reflection needs; so pad all convolutions.
-        images = pad(images, (0, -width % STRIDE_PX, 0, -height % STRIDE_PX), mode="replicate")
+        pixels = pad(standardise(images), (0, -width % STRIDE_PX, 0, -height % STRIDE_PX), mode="replicate")
         mixed = self._mix(weights)
 
         def styled(x: Tensor) -> Tensor:
             scale, shift = next(mixed)
             return torch.addcmul(shift, x, scale)
 
-        fine = relu(styled(self.stem(pixel_unshuffle(2 * images - 1, SHRINK))))
+        fine = relu(styled(self.stem(pixel_unshuffle(pixels, SHRINK))))
         coarse = relu(styled(self.down(fine)))
         for first, second in zip(self.body[::2], self.body[1::2], strict=True):
             coarse = coarse + styled(second(relu(styled(first(coarse)))))
         fine = fine + interpolate(self.up(coarse), scale_factor=2, mode="nearest")
         fine = relu(styled(self.merge(fine)))
         half = relu(styled(self.refine(interpolate(fine, scale_factor=2, mode="nearest"))))
-        # The image itself keeps edges sharp, as far as the style wants; 4 is 1 / the slope of the sigmoid's middle.
-        painted = pixel_shuffle(self.paint(half), GROW) + styled(4 * images - 2)
+        # The image itself keeps edges sharp, as far as the style wants.
+        painted = pixel_shuffle(self.paint(half), GROW) + styled(pixels)
         return painted.sigmoid()[:, :, :height, :width]
 
     def _mix(self, weights: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -117,6 +119,18 @@ class FastNetwork(nn.Module):
             GROW: [self.refine, self.paint],
         }
         return sum(float(each.weight.numel()) / stride_px**2 for stride_px, level in levels.items() for each in level)
+
+
+def standardise(images: Tensor) -> Tensor:
+    """Images (N, 3, H, W) with each colour of each of them of mean 0 and deviation 1: light and its tint do not matter.
+
+    A dark photograph in a bright style would otherwise need another network than a bright one.
+    """
+    sparse = images[:, :, ::SHRINK, ::SHRINK]
+    mean = sparse.mean(dim=(2, 3), keepdim=True)
+    deviation = (sparse - mean).square().mean(dim=(2, 3), keepdim=True).sqrt()
+    standardised: Tensor = (images - mean) / deviation.clamp_min(LEAST_DEVIATION)
+    return standardised
 
 
 def constrain(network: FastNetwork) -> FastNetwork:

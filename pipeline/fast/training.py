@@ -1,7 +1,6 @@
 """Train a :class:`FastNetwork`: to look like its styles and the photograph, and to paint what moves as it did before.
 
-Perceptual losses: Johnson, Alahi and Fei-Fei, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution"
-(2016). Temporal loss: Gao et al., "ReCoNet: Real-time Coherent Video Style Transfer Network" (2018), of its output; the
+Temporal loss: Gao et al., "ReCoNet: Real-time Coherent Video Style Transfer Network" (2018), of its output; the
 motion is that of :mod:`pipeline.fast.pairs`, and none is needed to paint.
 """
 
@@ -31,17 +30,16 @@ from tqdm import tqdm
 from pipeline.checkpoints import WholeCheckpoints, finished_epochs
 from pipeline.console import UserError, progress
 from pipeline.device import loader_workers, pick_device
+from pipeline.fast.judge import Judge
 from pipeline.fast.network import FastNetwork
 from pipeline.fast.pairs import Consecutive, Pair, Pairs
 from pipeline.files import replacing
 from pipeline.images import contact_sheet
 from pipeline.motion import warp
-from pipeline.painting.frame import resize
-from pipeline.painting.losses import gram_matrix, temporal_loss, total_variation
+from pipeline.painting.losses import temporal_loss, total_variation
 from pipeline.params import Distill
 from pipeline.tables import write_table
 from pipeline.tensors import to_pixels
-from pipeline.vgg import VGG16
 
 TERMS = ("content", "style", "temporal", "tv")
 CURVE_COLUMNS = ("step", "loss", *TERMS, "seconds")
@@ -51,44 +49,9 @@ WARM_UP = 0.1
 """Share of the steps in which the learning rate rises."""
 STYLE_RATE = 5.0
 """How many times faster scales and shifts learn: they are few, and each of them belongs to one style alone."""
-CODE = [Path(__file__).with_name(f"{name}.py") for name in ("network", "pairs", "training")]
+CODE = [Path(__file__).with_name(f"{name}.py") for name in ("judge", "network", "pairs", "training")]
 
 log = logging.getLogger(__name__)
-
-
-class Judge:
-    """How far pictures are from their content and from one of the ``styles``, (3, H, W) in [0, 1] of any size.
-
-    ``network`` is on ``device``. Errors are relative to their targets, unlike in Johnson 2016, where the layers and the
-    styles with the highest activations outweigh the others.
-    """
-
-    def __init__(self, network: VGG16, styles: Sequence[Tensor], settings: Distill, device: torch.device) -> None:
-        self._network = network.requires_grad_(False)
-        self._settings = settings
-        self.count = len(styles)
-        with torch.no_grad():
-            grams = [self._grams(_reduce(style, settings.style_side_px)[None].to(device)) for style in styles]
-        self._targets = {name: torch.cat([gram[name] for gram in grams]) for name in settings.style_layers}
-
-    def errors(self, painted: Tensor, content: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
-        """Of content and of style, on average over layers and images (N, 3, H, W); ``styles`` (N,) are numbers."""
-        with torch.no_grad():
-            targets = self._network.taps(content, self._settings.content_layers)
-        taps = self._network.taps(painted, {*self._settings.content_layers, *self._settings.style_layers})
-        grams = _gram_matrices({name: taps[name] for name in self._settings.style_layers})
-        content_error = torch.stack([relative_errors(taps[name].float(), targets[name].float()) for name in targets])
-        style_error = torch.stack([relative_errors(grams[name], self._targets[name][styles]) for name in grams])
-        return content_error.mean(), style_error.mean()
-
-    def _grams(self, image: Tensor) -> dict[str, Tensor]:
-        return _gram_matrices(self._network.taps(image, self._settings.style_layers))
-
-
-def relative_errors(found: Tensor, targets: Tensor) -> Tensor:
-    """Squared difference by square of the target, of each of (N, ...): (N,)."""
-    differences = (found - targets).flatten(1).square().mean(dim=1)
-    return differences / targets.flatten(1).square().mean(dim=1).clamp_min(1e-12)
 
 
 class Distiller(pl.LightningModule):
@@ -264,15 +227,3 @@ def fingerprint(settings: Distill, files: Sequence[Path]) -> str:
     for path in (*CODE, *files):
         digest.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}".encode())
     return digest.hexdigest()
-
-
-def _gram_matrices(taps: dict[str, Tensor]) -> dict[str, Tensor]:
-    """By layer, (N, C, C)."""
-    return {name: torch.stack([gram_matrix(each) for each in torch.split(tap, 1)]) for name, tap in taps.items()}
-
-
-def _reduce(style: Tensor, side_px: int) -> Tensor:
-    """A style (3, H, W) of the area of a square."""
-    height, width = style.shape[1:]
-    scale = side_px / (height * width) ** 0.5
-    return resize(style, (max(1, round(height * scale)), max(1, round(width * scale)))).clamp(0, 1)

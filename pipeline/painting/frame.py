@@ -13,9 +13,9 @@ from pipeline.console import UserError
 from pipeline.device import network_dtype, pick_device
 from pipeline.images import load_rgb
 from pipeline.painting.colour import keep_colours, luminance, match_colours, match_luminance
-from pipeline.painting.losses import Losses, Neighbour, Seen, frame_losses, uncovered
+from pipeline.painting.losses import Losses, Neighbour, frame_losses
 from pipeline.painting.optimise import DivergedError, Stop, minimise
-from pipeline.painting.tiles import TILE_AREA_PX, taps_and_grams
+from pipeline.painting.tiles import TILE_AREA_PX, Seen, taps_and_grams
 from pipeline.params import Colours, Stylize
 from pipeline.tensors import to_tensor
 from pipeline.vgg import VGG16, load_network
@@ -86,7 +86,7 @@ class Painter:
         recoloured = [_recolour(style, first, settings.colours) for style in styles]
         with torch.no_grad():
             resized = [_resize_to_area(style, height_px * width_px)[None].to(device) for style in recoloured]
-            self.grams = [self._seen(style).grams for style in resized]
+            self.grams = [self._seen(style)[1] for style in resized]
         self.coarser: Painter | None = None
         if settings.scales > 1 and min(height_px, width_px) >= 2 * MIN_SIDE_PX:
             fewer = replace(settings, scales=settings.scales - 1)
@@ -135,12 +135,10 @@ class Painter:
         content, start = self._in_colour(content), self._in_colour(start)
         content_taps, grams = self._targets(content, weights)
         neighbours = [Neighbour(each.warped.to(self.device), each.reliability.to(self.device)) for each in neighbours]
-        region = uncovered(neighbours) if neighbours and self.settings.uncovered_weight else None
 
         def evaluate(image: Tensor) -> tuple[Tensor, Tensor]:
             pixels = image.detach().requires_grad_()
-            seen = self._seen(pixels, region)
-            loss = frame_losses(pixels, seen, content_taps, grams, neighbours).total(self.settings)
+            loss = frame_losses(pixels, *self._seen(pixels), content_taps, grams, neighbours).total(self.settings)
             (gradient,) = torch.autograd.grad(loss, pixels)
             return loss.detach(), gradient.contiguous()  # the network's own is channels-last
 
@@ -165,25 +163,25 @@ class Painter:
     def losses(self, image: Tensor, content_taps: Mapping[str, Tensor], weights: Sequence[float] = (1.0,)) -> Losses:
         """The terms, not weighted, for a lone ``image`` (3, H, W) in [0, 1] of a content with these activations."""
         x = image[None].to(self.device)
-        return frame_losses(x, self._seen(x), content_taps, self._mix(weights), ())
+        return frame_losses(x, *self._seen(x), content_taps, self._mix(weights), ())
 
     @torch.no_grad()
     def content_taps(self, content: Tensor) -> Mapping[str, Tensor]:
         """The activations that an image of ``content`` (3, H, W), in [0, 1], should have."""
-        return self._seen(content[None].to(self.device)).taps
+        return self._seen(content[None].to(self.device))[0]
 
     def _in_colour(self, image: Tensor) -> Tensor:
         return luminance(image) if self.settings.colours == "content" else image
 
-    def _seen(self, image: Tensor, region: Tensor | None = None) -> Seen:
-        """What the losses look at of an image (1, 3, H, W) on the device, and of a region (H, W) of it."""
+    def _seen(self, image: Tensor) -> Seen:
+        """What the losses look at of an image (1, 3, H, W) on the device."""
         layers = self.settings.content_layers, self.settings.style_layers
-        return taps_and_grams(self.network, image, *layers, TILE_AREA_PX, region)
+        return taps_and_grams(self.network, image, *layers, TILE_AREA_PX)
 
     @torch.no_grad()
     def _targets(self, content: Tensor, weights: Sequence[float]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Activations of the content layers, and Gram matrices: the weaker the painting, the nearer the content's."""
-        taps, own, _ = self._seen(content[None].to(self.device))
+        taps, own = self._seen(content[None].to(self.device))
         mixed = self._mix(weights)
         return taps, {name: torch.lerp(own[name], mixed[name], self.settings.strength) for name in mixed}
 

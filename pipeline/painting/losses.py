@@ -7,7 +7,7 @@ computed in the precision of its float inputs, float32 at least.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,18 +38,6 @@ class _Gram(torch.autograd.Function):
         symmetric: Tensor = gradient + gradient.T
         product: Tensor = flat @ symmetric.to(flat.dtype)
         return product
-
-
-class Seen(NamedTuple):
-    """What the losses look at of an image, by layer."""
-
-    taps: dict[str, Tensor]
-    """Activations (1, C, h, w)."""
-    grams: dict[str, Tensor]
-    """Gram matrices (C, C)."""
-    region_grams: dict[str, Tensor]
-    """Those of a region alone (Gatys 2017, "Controlling perceptual factors in neural style transfer", eq. 4); empty
-    where none was asked for."""
 
 
 def gram_matrix(features: Tensor) -> Tensor:
@@ -118,26 +106,12 @@ def in_equal_shares(reliabilities: Sequence[Tensor]) -> list[Tensor]:
     return [reliability / total for reliability in reliabilities]
 
 
-def uncovered(neighbours: Sequence[Neighbour]) -> Tensor:
-    """How far each pixel (H, W) is seen in none of one or more neighbours, in [0, 1]."""
-    return (1 - torch.stack([neighbour.reliability for neighbour in neighbours]).sum(dim=0)).clamp_min(0)
-
-
 @dataclass(frozen=True)
 class Losses:
-    """The terms of one frame's loss, not yet weighted, as 0-dimensional tensors.
-
-    The temporal one and that of what was uncovered are zero for a lone frame.
-    """
+    """The terms of one frame's loss, not yet weighted, as 0-dimensional tensors; temporal is zero for a lone frame."""
 
     content: Tensor
     style: Tensor
-    uncovered_style: Tensor
-    """Of what no neighbour shows, times its share of the frame.
-
-    Gram matrices are averages over the frame: where the rest has the style, nothing else would make the optimiser paint
-    what was uncovered, frame after frame, and a pale trail would grow behind whatever moves.
-    """
     temporal: Tensor
     tv: Tensor
 
@@ -145,7 +119,7 @@ class Losses:
         """What is minimised: the weighted sum (Ruder 2016, short-term consistency), and total variation."""
         return (
             settings.content_weight * self.content
-            + settings.style_weight * (self.style + settings.uncovered_weight * self.uncovered_style)
+            + settings.style_weight * self.style
             + settings.temporal_weight * self.temporal
             + settings.tv_weight * self.tv
         )
@@ -153,28 +127,20 @@ class Losses:
 
 def frame_losses(
     image: Tensor,
-    seen: Seen,
+    taps: Mapping[str, Tensor],
+    grams: Mapping[str, Tensor],
     content: Mapping[str, Tensor],
     style: Mapping[str, Tensor],
     neighbours: Sequence[Neighbour],
 ) -> Losses:
-    """All the terms for an image (1, 3, H, W) in [0, 1] that is ``seen`` so, with targets of content and style.
+    """All the terms for an image (1, 3, H, W) in [0, 1] with these activations and Gram matrices, and their targets.
 
-    The temporal one is the sum over ``neighbours`` (Ruder 2016, eq. 8). A region that was seen is what they leave
-    :func:`uncovered`.
+    The temporal one is the sum over ``neighbours`` (Ruder 2016, eq. 8).
     """
-    temporal = uncovered_style = image.new_zeros(())
+    temporal = image.new_zeros(())
     for neighbour in neighbours:
         temporal = temporal + temporal_loss(image, neighbour.warped, neighbour.reliability)
-    if seen.region_grams:
-        uncovered_style = uncovered(neighbours).mean() * style_loss(seen.region_grams, style)
-    return Losses(
-        content=content_loss(seen.taps, content),
-        style=style_loss(seen.grams, style),
-        uncovered_style=uncovered_style,
-        temporal=temporal,
-        tv=total_variation(image),
-    )
+    return Losses(content_loss(taps, content), style_loss(grams, style), temporal, total_variation(image))
 
 
 def _precise(features: Tensor) -> Tensor:

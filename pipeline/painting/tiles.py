@@ -14,56 +14,46 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import adaptive_avg_pool2d
 from torch.utils.checkpoint import checkpoint
 
-from pipeline.painting.losses import Seen, gram_matrix
+from pipeline.painting.losses import gram_matrix
 from pipeline.vgg import CHANNELS, VGG16
 
 TILE_AREA_PX = 2**21
 """An image of 1920 x 1080 is seen whole: in bfloat16 that takes 2.3 GiB, and 3840 x 2160 pixels in tiles no more."""
 
+Seen = tuple[dict[str, Tensor], dict[str, Tensor]]
+"""Activations (1, C, h, w), and Gram matrices (C, C), by layer."""
+
 
 def taps_and_grams(
-    network: VGG16,
-    image: Tensor,
-    layers: Collection[str],
-    style_layers: Collection[str],
-    tile_area_px: int,
-    region: Tensor | None = None,
+    network: VGG16, image: Tensor, layers: Collection[str], style_layers: Collection[str], tile_area_px: int
 ) -> Seen:
     """Activations after ``layers`` and :func:`gram_matrix` of those after ``style_layers``, differentiable.
 
     ``image`` is (1, 3, H, W) in [0, 1]. One of at most ``tile_area_px`` pixels is seen whole, as by
     :meth:`VGG16.taps`. Of a larger one a block holds the activations of about so many pixels at a time, and the first
-    blocks are computed twice if there is a gradient. The parameters of the network get none. A ``region`` (H, W)
-    says how far each pixel belongs to it, from 0 to 1.
+    blocks are computed twice if there is a gradient. The parameters of the network get none.
     """
     last = max([*layers, *style_layers])
     taps: dict[str, Tensor] = {}
     grams: dict[str, Tensor] = {}
-    region_grams: dict[str, Tensor] = {}
     x = image
     for block in range(1, int(last[4]) + 1):
         run = partial(_run, network, block, last, layers, style_layers)
-        counts = None if region is None else _pool(region, x.shape[2], x.shape[3])
         tiles = _tiles(x.shape[2], x.shape[3], block, tile_area_px)
         if len(tiles) > 1:
             run = partial(checkpoint, run, use_reentrant=False, preserve_rng_state=False)
-        parts = [
-            run(_rows(x, window), core, None if counts is None else counts[:, :, window][:, :, core])
-            for window, core in tiles
-        ]
-        shares = [(core.stop - core.start) / x.shape[2] for _, core in tiles]
-        for name in parts[0][0].taps:
-            taps[name] = torch.cat([part.taps[name] for part, _ in parts], dim=2)
-        for name in parts[0][0].grams:
-            grams[name] = _mean([part.grams[name] for part, _ in parts], shares)
-        for name in parts[0][0].region_grams:
-            region_grams[name] = _mean([part.region_grams[name] for part, _ in parts], shares)
+        parts = [run(_rows(x, window), core) for window, core in tiles]
+        for name in parts[0][0]:
+            taps[name] = torch.cat([part[0][name] for part in parts], dim=2)
+        for name in parts[0][1]:
+            shares = [(core.stop - core.start) / x.shape[2] for _, core in tiles]
+            weighted = [part[1][name] * share for part, share in zip(parts, shares, strict=True)]
+            grams[name] = torch.stack(weighted).sum(dim=0)
         if block < int(last[4]):
-            x = torch.cat([pooled for _, pooled in parts], dim=2)
-    return Seen(taps, grams, region_grams)
+            x = torch.cat([part[2] for part in parts], dim=2)
+    return taps, grams
 
 
 def _run(
@@ -74,37 +64,21 @@ def _run(
     style_layers: Collection[str],
     window: Tensor,
     core: slice,
-    counts: Tensor | None,
-) -> tuple[Seen, Tensor]:
-    """What is seen of the rows ``core`` of a window on the input of a block, and its pooled output.
-
-    ``counts`` are those of the positions of these rows in the Gram matrices of the region.
-    """
-    seen = Seen({}, {}, {})
+) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+    """Taps, Gram matrices and pooled output of the rows ``core`` of a window on the input of a block."""
+    taps: dict[str, Tensor] = {}
+    grams: dict[str, Tensor] = {}
     x = network.preprocess(window) if block == 1 else window
     for i in range(1, CHANNELS[block][1] + 1):
         x = network.get_submodule(f"conv{block}_{i}")(x).relu_()
         name = f"relu{block}_{i}"
         if name in layers:
-            seen.taps[name] = _rows(x, core)
+            taps[name] = _rows(x, core)
         if name in style_layers:
-            features = _rows(x, core)
-            seen.grams[name] = gram_matrix(features)
-            if counts is not None:
-                seen.region_grams[name] = gram_matrix(features * counts.sqrt().to(features.dtype))
+            grams[name] = gram_matrix(_rows(x, core))
         if name == last:
-            return seen, x
-    return seen, torch.max_pool2d(_rows(x, core), 2)
-
-
-def _mean(grams: list[Tensor], shares: list[float]) -> Tensor:
-    return torch.stack([gram * share for gram, share in zip(grams, shares, strict=True)]).sum(dim=0)
-
-
-def _pool(region: Tensor, height: int, width: int) -> Tensor:
-    """How often each position (1, 1, height, width) of a block counts in a region: 1 on average."""
-    pooled = adaptive_avg_pool2d(region[None, None], (height, width))
-    return pooled / pooled.mean().clamp_min(torch.finfo(pooled.dtype).tiny)  # the region may be empty
+            return taps, grams, x
+    return taps, grams, torch.max_pool2d(_rows(x, core), 2)
 
 
 def _tiles(height: int, width: int, block: int, area_px: int) -> list[tuple[slice, slice]]:

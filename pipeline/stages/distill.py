@@ -21,10 +21,11 @@ import pytorch_lightning as pl
 from pipeline.console import UserError, run
 from pipeline.device import pick_device
 from pipeline.fast.files import load_fast, save_fast
+from pipeline.fast.judge import Judge
 from pipeline.fast.network import FastNetwork, Widths, constrain, relax
 from pipeline.fast.pairs import Pairs
 from pipeline.fast.photographs import find_photographs, show
-from pipeline.fast.training import CURVE_COLUMNS, Judge, Run, distill, fingerprint, write_sheet
+from pipeline.fast.training import CURVE_COLUMNS, Run, distill, fingerprint, write_sheet
 from pipeline.files import write_json
 from pipeline.images import load_rgb
 from pipeline.painting.frame import painting_network

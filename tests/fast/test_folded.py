@@ -55,7 +55,7 @@ def test_reduced_precision_is_within_a_level_on_the_whole() -> None:
     network, frame, shares = trained(FULL, 3), noise(88, 120), torch.tensor([0.5, 0.3, 0.2])
     difference = fold(network, shares, torch.bfloat16)(frame) - reference(network, frame, shares)
     assert difference.abs().mean() < 1
-    assert difference.abs().max() < 8
+    assert difference.abs().max() < 16
     assert difference.mean().abs() < 0.1
 
 

@@ -9,7 +9,16 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.fast.network import FastNetwork, Plain, Standardised, Widths, constrain, relax
+from pipeline.fast.network import (
+    LEAST_DEVIATION,
+    FastNetwork,
+    Plain,
+    Standardised,
+    Widths,
+    constrain,
+    relax,
+    standardise,
+)
 
 FULL = Widths(fine=32, coarse=80, blocks=4)
 TINY = Widths(fine=4, coarse=6, blocks=2)
@@ -40,19 +49,33 @@ def test_images_of_any_size_keep_it(height: int, width: int) -> None:
 
 
 def test_size_that_is_no_multiple_of_8_changes_nothing_far_from_the_border() -> None:
-    network, image = tiny_network(), images(1, 160, 160)
-    whole, part = (network(each, torch.tensor([[1.0, 0.0]])) for each in (image, image[:, :, :157, :155]))
+    network, image = tiny_network(), torch.cat([images(1, 80, 160)] * 2, dim=2)
+    image[:, :, ::4, ::4] = 0.5 + 0.3 * torch.arange(40).remainder(2) - 0.15  # the same exposure, whatever is cut off
+    whole, part = (network(each, torch.tensor([[1.0, 0.0]])) for each in (image, image[:, :, :157, :157]))
     torch.testing.assert_close(part[:, :, :40, :40], whole[:, :, :40, :40])
 
 
-def test_what_is_far_away_changes_nothing() -> None:
-    """No statistics of the frame: a style that hangs on them flickers everywhere when something enters at one side."""
+def test_what_is_far_away_changes_nothing_but_the_exposure() -> None:
+    """No statistics of activations: a style that hangs on them flickers when something enters at the other side."""
     network, image = tiny_network(), images(1, 16, 320)
     other = image.clone()
-    other[..., :32] = 1
+    other[..., :32] = image[..., :32].flip(2, 3).roll((1, 1), (2, 3))  # the same pixels count for the exposure
+    torch.testing.assert_close(other[..., ::4, ::4].mean(), image[..., ::4, ::4].mean())
     one, two = (network(each, torch.tensor([[1.0, 0.0]])) for each in (image, other))
     torch.testing.assert_close(one[..., 200:], two[..., 200:])
     assert not torch.allclose(one[..., :32], two[..., :32])
+
+
+@given(gains=st.tuples(*[st.floats(0.3, 1)] * 3), black=st.floats(0, 0.3))
+@settings(max_examples=25)
+def test_exposure_and_tint_change_nothing(gains: tuple[float, float, float], black: float) -> None:
+    network, image = tiny_network().double(), images(2).double()
+    changed = 0.7 * image * torch.tensor(gains).view(3, 1, 1) + black
+    torch.testing.assert_close(*(network(each, torch.eye(2).double()) for each in (changed, image)))
+
+
+def test_noise_of_a_dark_frame_is_not_blown_up() -> None:
+    assert standardise(0.01 * images()).std() < 0.01 / LEAST_DEVIATION
 
 
 @given(colour=st.tuples(*[st.floats(0, 1)] * 3), share=st.floats(0, 1))

@@ -12,54 +12,26 @@ from torch import Tensor
 
 from pipeline.checkpoints import load_checkpoint
 from pipeline.console import UserError
+from pipeline.fast.judge import Judge
 from pipeline.fast.network import FastNetwork, constrain, relax
 from pipeline.fast.pairs import Pair, Pairs
 from pipeline.fast.training import (
     STYLE_RATE,
     Distiller,
     History,
-    Judge,
     Run,
     distill,
     fingerprint,
-    relative_errors,
     write_sheet,
 )
 from pipeline.images import open_image
-from pipeline.params import Distill
 from pipeline.tables import read_table
 from pipeline.vgg import VGG16
 from tests.disks import limited_files
+from tests.fast.conftest import SETTINGS
 from tests.fast.test_network import TINY, tiny_network
 from tests.fast.test_pairs import pair, write_photographs
 from tests.pictures import picture
-
-CPU = torch.device("cpu")
-SETTINGS = Distill(
-    styles=("a", "b"),
-    start=None,
-    fine_channels=TINY.fine,
-    coarse_channels=TINY.coarse,
-    blocks=TINY.blocks,
-    side_px=32,
-    style_side_px=40,
-    content_layers=("relu3_3",),
-    style_layers=("relu1_1", "relu3_1", "relu5_1"),
-    content_weight=0.5,
-    style_weight=1.0,
-    temporal_weight=0.002,
-    tv_weight=0.00001,
-    learning_rate=0.003,
-    batch_size=2,
-    steps=6,
-    checkpoint_steps=2,
-    seed=1,
-)
-
-
-@pytest.fixture
-def judge(network: VGG16) -> Judge:
-    return Judge(network, [picture(1, 64), picture(2, 50)[:, :40]], SETTINGS, CPU)
 
 
 @pytest.fixture
@@ -88,48 +60,6 @@ def state(network: FastNetwork) -> dict[str, Tensor]:
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.allclose(one[n], other[n], rtol=1e-5, atol=1e-7) for n in one)
-
-
-def test_errors_are_relative_to_their_targets() -> None:
-    targets = torch.rand(2, 3, 4, dtype=torch.float64) + 0.1
-    assert relative_errors(targets, targets).tolist() == [0, 0]
-    assert relative_errors(1.5 * targets, targets).tolist() == pytest.approx([0.25, 0.25])
-    assert relative_errors(0 * targets, targets).tolist() == pytest.approx([1, 1])
-
-
-def test_judge_compares_each_image_with_its_own_style(judge: Judge, network: VGG16) -> None:
-    painted, content = (torch.stack([picture(seed), picture(seed + 1)]) for seed in (5, 7))
-    found = judge.errors(painted, content, torch.tensor([1, 0]))
-
-    def seen(image: Tensor, layer: str) -> Tensor:
-        return network.taps(image[None], [layer])[layer][0].double()
-
-    def gram(image: Tensor, layer: str) -> Tensor:
-        flat = seen(image, layer).flatten(1)
-        return flat @ flat.T / flat.numel()
-
-    def error(found: Tensor, target: Tensor) -> float:
-        return float(((found - target) ** 2).sum() / (target**2).sum())
-
-    # The second picture, 50 x 40, and the first, 64 x 64, brought to the area of 40 x 40.
-    styles = [
-        torch.nn.functional.interpolate(style[None], size, mode="bicubic", antialias=True)[0].clamp(0, 1)
-        for style, size in ((picture(2, 50)[:, :40], (36, 45)), (picture(1, 64), (40, 40)))
-    ]
-    content_error = sum(error(seen(a, "relu3_3"), seen(b, "relu3_3")) for a, b in zip(painted, content, strict=True))
-    layers = SETTINGS.style_layers
-    style_error = sum(
-        error(gram(a, name), gram(b, name)) for a, b in zip(painted, styles, strict=True) for name in layers
-    )
-    assert float(found[0]) == pytest.approx(content_error / 2, rel=1e-4)
-    assert float(found[1]) == pytest.approx(style_error / 2 / len(layers), rel=1e-4)
-
-
-def test_judge_finds_nothing_wrong_with_the_style_itself(judge: Judge) -> None:
-    style = torch.nn.functional.interpolate(picture(1, 64)[None], (40, 40), mode="bicubic", antialias=True).clamp(0, 1)
-    content, other = judge.errors(style, style, torch.tensor([0])), judge.errors(style, style, torch.tensor([1]))
-    assert [float(value) for value in content] == pytest.approx([0, 0], abs=1e-6)
-    assert float(other[1]) > 1e-3
 
 
 class Through(FastNetwork):
@@ -254,7 +184,7 @@ def test_only_the_new_style_learns(judge: Judge, network: VGG16, pairs: Pairs, r
     trained = relax(tiny_network())
     before = state(trained)
     trained.add_style("c")
-    one = Judge(network, [picture(9, 64)], SETTINGS, CPU)
+    one = Judge(network, [picture(9, 64)], SETTINGS, torch.device("cpu"))
     start = state(trained)
     distill(trained, one, Pairs(pairs._photographs, 1, 32, seed=1), run, SETTINGS)
     after = state(trained)

@@ -57,21 +57,6 @@ def test_the_neighbour_holds_where_it_can_be_relied_on(network: VGG16, settings:
     assert difference[:, 28:].mean() > 0.1
 
 
-def test_what_no_neighbour_shows_is_painted_too(network: VGG16, settings: Stylize) -> None:
-    """With a style loss of its own, its half of the picture is nearer to the style."""
-    content, reliability = picture(0, 96), torch.zeros(96, 96)
-    reliability[:, :48] = 1
-
-    def style_of_the_rest(weight: float) -> float:
-        changed = dataclasses.replace(settings, uncovered_weight=weight)
-        paint = Painter(network, [picture(1, 96)], changed, first=content, device=CPU)
-        held = [Neighbour(picture(2, 96)[None], reliability)]
-        image = paint.paint(content, start=content, neighbours=held, iterations=30).image
-        return float(paint.losses(image[:, :, 48:], paint.content_taps(content[:, :, 48:])).style)
-
-    assert style_of_the_rest(1) < 0.8 * style_of_the_rest(0)
-
-
 def test_the_style_is_resized_to_the_area_of_the_content(network: VGG16, settings: Stylize) -> None:
     tile = picture(1, 48)
     small, large = (

@@ -40,7 +40,7 @@ def precise(network: VGG16) -> VGG16:
 def test_all_is_as_the_whole_image_gives_it(precise: VGG16, size: tuple[int, int], tile_area_px: int) -> None:
     image = random_image(*size).requires_grad_()
     expected_taps, expected_grams = whole(precise, image)
-    taps, grams, _ = taps_and_grams(precise, image, LAYERS, STYLE_LAYERS, tile_area_px)
+    taps, grams = taps_and_grams(precise, image, LAYERS, STYLE_LAYERS, tile_area_px)
     for name, tap in expected_taps.items():
         torch.testing.assert_close(taps[name], tap, rtol=1e-12, atol=1e-12)
     for name, gram in expected_grams.items():
@@ -52,30 +52,9 @@ def test_all_is_as_the_whole_image_gives_it(precise: VGG16, size: tuple[int, int
 
 def test_an_image_that_fits_is_seen_whole(precise: VGG16) -> None:
     image = random_image(83, 131).requires_grad_()
-    outcomes = [whole(precise, image), taps_and_grams(precise, image, LAYERS, STYLE_LAYERS, 83 * 131)[:2]]
+    outcomes = [whole(precise, image), taps_and_grams(precise, image, LAYERS, STYLE_LAYERS, 83 * 131)]
     gradients = [torch.autograd.grad(pull(*outcome), image)[0] for outcome in outcomes]
     assert torch.equal(*gradients)
-
-
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("tile_area_px", [900, 10**6])
-def test_a_region_has_gram_matrices_of_its_own(precise: VGG16, size: tuple[int, int], tile_area_px: int) -> None:
-    image, region = random_image(*size), random_image(*size, seed=1)[0, 0]
-    seen = taps_and_grams(precise, image, LAYERS, STYLE_LAYERS, tile_area_px, region)
-    taps = precise.taps(image, STYLE_LAYERS)
-    for name, tap in taps.items():
-        belongs = torch.nn.functional.adaptive_avg_pool2d(region[None], (tap.shape[2], tap.shape[3])).flatten()
-        flat = tap[0].flatten(1)
-        expected = (flat * belongs / belongs.sum()) @ flat.T / len(flat)
-        torch.testing.assert_close(seen.region_grams[name], expected, rtol=1e-12, atol=1e-12)
-        torch.testing.assert_close(seen.grams[name], gram_matrix(tap), rtol=1e-12, atol=1e-12)
-
-
-def test_an_empty_region_has_nothing_to_say(precise: VGG16) -> None:
-    image = random_image(64, 96).requires_grad_()
-    seen = taps_and_grams(precise, image, LAYERS, STYLE_LAYERS, 10**6, torch.zeros(64, 96, dtype=torch.float64))
-    (gradient,) = torch.autograd.grad(torch.stack([gram.sum() for gram in seen.region_grams.values()]).sum(), image)
-    assert not gradient.any()
 
 
 @pytest.mark.parametrize("layers", [("relu1_1",), ("relu2_2", "relu1_2"), ("relu3_3",)])
@@ -83,7 +62,7 @@ def test_nothing_above_the_highest_layer_is_computed(precise: VGG16, layers: tup
     image = random_image(50, 70)
     expected = precise.taps(image, layers)
     precise.conv5_1 = precise.conv4_1 = None  # type: ignore[assignment]
-    taps, grams, _ = taps_and_grams(precise, image, layers, (), 500)
+    taps, grams = taps_and_grams(precise, image, layers, (), 500)
     assert not grams
     assert taps.keys() == expected.keys()
     for name, tap in expected.items():
@@ -114,7 +93,7 @@ def test_a_network_in_bfloat16_has_losses_in_float32(network: VGG16) -> None:
     coarse = network.requires_grad_(False).to(torch.bfloat16)
     image = random_image(96, 80).float().requires_grad_()
     expected_taps, expected_grams = whole(coarse, image)
-    taps, grams, _ = taps_and_grams(coarse, image, LAYERS, STYLE_LAYERS, 2000)
+    taps, grams = taps_and_grams(coarse, image, LAYERS, STYLE_LAYERS, 2000)
     (expected,) = torch.autograd.grad(pull(expected_taps, expected_grams), image)
     (gradient,) = torch.autograd.grad(pull(taps, grams), image)
     assert gradient.dtype == grams["relu1_1"].dtype == torch.float32
