@@ -34,6 +34,8 @@ from pipeline.motion import Frame
 PAGE = Path(__file__).with_name("page.html")
 MOST_VIEWERS = 16
 LARGEST_REQUEST_BYTES = 16_384
+LEAST_WEIGHT = 0.001
+"""Of all styles together; the painter could not tell much less from none."""
 JPEG_QUALITY = 85
 PREVIEW_WIDTH_PX = 192
 PREVIEW_EVERY_S = 2.0
@@ -177,8 +179,8 @@ class Page:
             raise web.HTTPBadRequest(text=str(error.errors()[0]["msg"])) from None
         if unknown := wanted.weights.keys() - set(self._previewer.names):
             raise web.HTTPBadRequest(text=f"{len(unknown)} of the styles are unknown")
-        if not sum(wanted.weights.values()):
-            raise web.HTTPBadRequest(text="one of the weights should be above 0")
+        if sum(wanted.weights.values()) < LEAST_WEIGHT:
+            raise web.HTTPBadRequest(text=f"the weights should come to {LEAST_WEIGHT} or more")
         self.mix = Mix(wanted.weights, wanted.strength)
         return web.Response(status=204, headers=HEADERS)
 

@@ -199,6 +199,7 @@ def test_what_is_chosen_is_painted(page: Page) -> None:
         ({"json": {"weights": {"other": 1}, "strength": 1}}, 400),
         ({"json": {"weights": {"dots": 0}, "strength": 1}}, 400),
         ({"json": {"weights": {}, "strength": 1}}, 400),
+        ({"json": {"weights": {"dots": 1e-60}, "strength": 1}}, 400),
         ({"json": {"weights": {"dots": 2}, "strength": 1}}, 400),
         ({"json": {"weights": {"dots": "1"}, "strength": 1}}, 400),
         ({"json": {"weights": {"dots": 1}, "strength": -1}}, 400),
