@@ -38,16 +38,16 @@ class FastPainter:
         total = shares.sum()
         if not (bool(total.isfinite()) and total > 0 and shares.min() >= 0):
             raise UserError(f"weights {', '.join(map(str, weights.values()))} are none; none below 0, one above it")
-        self._folded = fold(self._network, shares / total, self._dtype)
-        self._strength = strength
+        self._mixture = fold(self._network, shares / total, self._dtype), strength
 
     @torch.no_grad()
     def paint(self, frame: Frame) -> Frame:
         """A frame (H, W, 3), uint8 RGB, to the painted one."""
+        folded, strength = self._mixture  # both of the same mixture, though another thread may mix meanwhile
         pixels = torch.from_numpy(np.array(frame)).to(self._device)  # frames may be read-only
-        painted = self._folded(pixels)
-        if self._strength < 1:
-            painted = torch.lerp(pixels.to(painted.dtype), painted, self._strength)
+        painted = folded(pixels)
+        if strength < 1:
+            painted = torch.lerp(pixels.to(painted.dtype), painted, strength)
         return painted.round_().byte().cpu().numpy()
 
 
