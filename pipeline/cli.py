@@ -3,6 +3,12 @@
 paint video holiday.mp4 --style scream.jpg --output holiday-scream.mp4
 """
 
+import os
+
+# Before torch is loaded: its threads would spin while they wait for each other, and keep from the cores what they wait
+# for, wherever a browser, a decoder or an encoder runs beside them.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import json
 import logging
 import shutil
