@@ -3,6 +3,12 @@
 paint video holiday.mp4 --style scream.jpg --output holiday-scream.mp4
 """
 
+import os
+
+# Before torch is loaded: its threads would spin while they wait for each other, and keep from the cores what they wait
+# for, wherever a browser, a decoder or an encoder runs beside them.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import json
 import logging
 import shutil
@@ -17,6 +23,14 @@ import torch
 import typer
 from PIL import Image
 
+from pipeline.arguments import (
+    FAST,
+    FAST_PRETRAINED,
+    StrengthOption,
+    WeightsOption,
+    check_output,
+    parse_weights,
+)
 from pipeline.check import check_machine
 from pipeline.classification import NEGATIVE, POSITIVE, classify, load_classifier
 from pipeline.console import UserError, progress, run
@@ -25,6 +39,7 @@ from pipeline.fast.clip import FastClip
 from pipeline.fast.painter import load_fast_painter
 from pipeline.files import replacing
 from pipeline.images import PICTURE_SUFFIXES, load_unit, save_picture
+from pipeline.live.command import stream_command
 from pipeline.motion import Frame
 from pipeline.painting.frame import load_painter, resize
 from pipeline.painting.mask import load_mask, under_mask
@@ -38,8 +53,6 @@ WEIGHTS = Path("data/weights/vgg16.safetensors")
 MODEL = Path("data/models/classifier.safetensors")
 PRETRAINED = Path(__file__).with_name("pretrained") / MODEL.name
 """What comes with the installation; its card lies beside it."""
-FAST = Path("data/models/fast.safetensors")
-FAST_PRETRAINED = PRETRAINED.with_name(FAST.name)
 CACHE = platformdirs.user_cache_path("paint-your-video", appauthor=False)
 OUTPUT_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
 CRF = 16
@@ -57,12 +70,6 @@ app = typer.Typer(
 
 StylesOption = Annotated[
     list[Path], typer.Option("--style", help="The picture whose style is taken; once more for a mixture of styles.")
-]
-WeightsOption = Annotated[
-    str | None, typer.Option(metavar="W,W", help="Weights of the styles, in their order.", show_default="equal")
-]
-StrengthOption = Annotated[
-    float, typer.Option(min=0, max=1, help="0 leaves the picture's textures, 1 takes the style's.")
 ]
 ColoursOption = Annotated[
     Colours,
@@ -121,8 +128,8 @@ def image_command(
     ] = None,
 ) -> None:
     """Paint a photograph in the style of a picture, with 16 bits a channel as PNG or TIFF."""
-    _check_output(output, OUTPUT_SUFFIXES)
-    mixture = _parse_weights("--weights", weights, len(style))
+    check_output(output, OUTPUT_SUFFIXES)
+    mixture = parse_weights("--weights", weights, len(style))
     photograph = torch.from_numpy(load_unit(photo)).permute(2, 0, 1)
     width = width or min(WIDTH_PX, photograph.shape[2])
     height = max(1, round(photograph.shape[1] * width / photograph.shape[2]))
@@ -172,10 +179,10 @@ def video_command(
     the first painted frame is shown in a picture as soon as it is there. A run that was stopped goes on at the first
     unfinished frame when it is started again in the same way.
     """
-    _check_output(output, (".mp4",))
+    check_output(output, (".mp4",))
     chosen = parse_frames(frames)
-    first_weights = _parse_weights("--weights", weights, len(style))
-    last_weights = _parse_weights("--weights-at-end", weights_at_end, len(style)) if weights_at_end else first_weights
+    first_weights = parse_weights("--weights", weights, len(style))
+    last_weights = parse_weights("--weights-at-end", weights_at_end, len(style)) if weights_at_end else first_weights
     if fast:
         if colours != "style" or workers > 1:
             raise UserError("--fast takes the colours of the style and all cores; leave out --colours and --workers")
@@ -229,22 +236,12 @@ def check_command() -> None:
         raise UserError("something that painting needs is missing; the lines above say what to do")
 
 
+app.command("stream")(stream_command)
+
+
 def main() -> None:
     """The command ``paint``."""
     run(lambda argv: app(args=list(argv), prog_name="paint"))
-
-
-def _parse_weights(option: str, text: str | None, count: int) -> tuple[float, ...]:
-    """``"2,1"`` for two styles; without a text all weigh the same."""
-    if text is None:
-        return (1.0,) * count
-    try:
-        weights = tuple(float(each) for each in text.split(","))
-    except ValueError:
-        weights = ()
-    if len(weights) != count or not all(0 <= weight < 1e6 for weight in weights) or not sum(weights):
-        raise UserError(f"{option} {text} should be a number for each --style, with commas between them, such as 2,1")
-    return weights
 
 
 def _show_first(frames: Iterable[Frame], path: Path) -> Iterator[Frame]:
@@ -290,10 +287,3 @@ def _pictures(paths: Sequence[Path]) -> list[Path]:
     if not found:
         raise UserError(f"no pictures in {', '.join(map(str, paths))}; they end in {', '.join(PICTURE_SUFFIXES)}")
     return found
-
-
-def _check_output(output: Path, suffixes: Sequence[str]) -> None:
-    if output.suffix.lower() not in suffixes:
-        raise UserError(f"--output {output} should end in {' or '.join(suffixes)}")
-    if not output.parent.is_dir():
-        raise UserError(f"--output {output}: there is no folder {output.parent}")

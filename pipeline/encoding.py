@@ -68,13 +68,8 @@ def write_video(
         raise UserError(f"there is no frame to write into {path}; choose a longer range of frames")
     with _writing(path) as container:
         options = {"crf": str(crf), "preset": preset, **X264_OPTIONS}
-        stream = container.add_stream("libx264", rate=frame_rate, options=options)
-        stream.height, stream.width = first.shape[:2]
-        stream.pix_fmt = "yuv420p"
-        context = stream.codec_context
-        context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
-        context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
-        context.flags |= Flags.frame_duration
+        stream = add_h264(container, first, frame_rate, options)
+        stream.codec_context.flags |= Flags.frame_duration
         encoded = _encode(chain((first,), remaining), stream, times_s)
         copied = _copy_sound(sound, container) if sound else iter(())
         packets: Iterator[Packet[Any]] = heapq.merge(encoded, copied, key=_decoding_time_s)
@@ -88,6 +83,30 @@ def write_video(
                     container.mux(packet)
             else:
                 break  # in order of time, it comes after the last frame
+
+
+def add_h264(
+    container: OutputContainer, first: NDArray[np.uint8], frame_rate: Fraction, options: dict[str, str]
+) -> VideoStream:
+    """A stream of H.264 (yuv420p, BT.709) for frames of the size of ``first`` (H, W, 3), with x264's ``options``."""
+    stream = container.add_stream("libx264", rate=frame_rate, options=options)
+    stream.height, stream.width = first.shape[:2]
+    stream.pix_fmt = "yuv420p"
+    context = stream.codec_context
+    context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
+    context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+    return stream
+
+
+def to_yuv(pixels: NDArray[np.uint8], reformatter: VideoReformatter) -> VideoFrame:
+    """RGB (H, W, 3) as what a stream of :func:`add_h264` takes."""
+    return reformatter.reformat(
+        VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24"),
+        format="yuv420p",
+        dst_colorspace=Colorspace.ITU709,
+        dst_color_range=ColorRange.MPEG,
+        interpolation=SCALING,
+    )
 
 
 @contextmanager
@@ -113,14 +132,7 @@ def _encode(
     stream.codec_context.time_base = tick_s
     reformatter = VideoReformatter()
     for pixels, (start, end) in zip(frames, pairwise(ticks), strict=times_s is not None):
-        rgb = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-        frame = reformatter.reformat(
-            rgb,
-            format="yuv420p",
-            dst_colorspace=Colorspace.ITU709,
-            dst_color_range=ColorRange.MPEG,
-            interpolation=SCALING,
-        )
+        frame = to_yuv(pixels, reformatter)
         frame.pts, frame.duration, frame.time_base = start, end - start, tick_s
         yield from stream.encode(frame)
     yield from stream.encode(None)

@@ -149,7 +149,7 @@ def reading(path: Path) -> Iterator[InputContainer]:
         raise UserError(f"{path} cannot be read as a video ({reason}); it may be cut off or damaged") from None
 
 
-def video_stream(container: InputContainer, path: Path) -> VideoStream:
+def video_stream(container: InputContainer, path: Path | str) -> VideoStream:
     """The moving picture of ``path``, open as ``container``. Raises :class:`UserError` if it has none or a huge one."""
     for stream in container.streams.video:
         known = stream.codec_context is not None  # else FFmpeg has no decoder for it
@@ -217,7 +217,7 @@ def _decoded(container: InputContainer, stream: VideoStream, path: Path) -> Iter
         yield from frames
 
 
-def _check_size(path: Path, width_px: int, height_px: int) -> None:
+def _check_size(path: Path | str, width_px: int, height_px: int) -> None:
     if width_px * height_px > MAX_MEGAPIXELS * 1e6 or max(width_px, height_px) > MAX_SIDE_PX:
         limits = f"{MAX_MEGAPIXELS} megapixels or {MAX_SIDE_PX} pixels a side"
         raise UserError(f"{path} has frames of {width_px} x {height_px}, more than {limits}; reduce it first")

@@ -9,6 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from pipeline import cli
+from pipeline.arguments import FAST
 from pipeline.check import check_machine
 from pipeline.console import UserError
 from pipeline.encoding import write_video
@@ -129,11 +130,11 @@ def test_without_the_temporal_constraint_the_video_differs(project: Path) -> Non
 def test_a_video_is_painted_fast_in_styles_by_name(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At the size of the file; the project's network comes before the installed one."""
     monkeypatch.setattr(cli, "FAST_PRETRAINED", project / "fast.safetensors")
-    save_fast(cli.FAST_PRETRAINED, relax(tiny_network()))
+    save_fast(project / "fast.safetensors", relax(tiny_network()))
     arguments = "video clip.mp4 --fast --output out.mp4 --frames 1:4".split()
     assert paint(*arguments, *"--style b --style a --weights 1,2 --weights-at-end 0,1".split()).exit_code == 0
     assert [frame.shape for frame in read_frames(Path("out.mp4"))] == [(64, 96, 3)] * 3
-    save_fast(cli.FAST, relax(tiny_network(("wave", "scream"))))
+    save_fast(FAST, relax(tiny_network(("wave", "scream"))))
     with pytest.raises(UserError, match="there is no style b; choose among wave, scream"):
         paint(*arguments, "--style", "b")
     assert paint(*arguments, "--style", "scream").exit_code == 0
