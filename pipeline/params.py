@@ -242,7 +242,6 @@ class Stylize:
     temporal_intervals: Annotated[tuple[Count, ...], Field(min_length=1)]
     """How many frames back each frame is tied to, the closest first: J of Ruder 2016, eq. 8."""
     temporal_shares: Shares
-    """Of the style of what no earlier frame shows, beside that of the whole frame; 0 as in Ruder 2016."""
     tv_weight: NonNegative
     strength: Ratio
     colours: Colours
