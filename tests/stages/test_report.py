@@ -246,6 +246,7 @@ def test_the_small_network_stands_beside_the_others() -> None:
     for expected in (
         "Flicker left 25.0% to 50.0%",
         "It took 21 ms a frame, decoding and encoding included, where painting by optimisation took 5.0 s.",
+        "Read its flicker beside its style loss",
         "painted fast painted fast baseline Short-term warping error 0.250 0.500 0.00200 0.00400 0.00800",
         "Sharpness 1.00 0.750 2.00 1.50 2.00",
         "Flicker painted baseline plain fast 0",
