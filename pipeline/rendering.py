@@ -45,6 +45,8 @@ def significant(value: float | None) -> str:
 
 def duration(seconds: float) -> str:
     """A time in the unit that suits it."""
+    if seconds < 1:
+        return f"{1000 * seconds:.0f}\N{NO-BREAK SPACE}ms"
     for unit, length in (("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.1f}\N{NO-BREAK SPACE}{unit}"

@@ -38,6 +38,9 @@ def test_what_was_not_measured_is_a_dash() -> None:
     assert percent(0.125) == "12.5%"
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(7.14, "7.1 s"), (119, "119.0 s"), (171, "2.9 min"), (9000, "2.5 h")])
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0214, "21 ms"), (0.7, "700 ms"), (7.14, "7.1 s"), (119, "119.0 s"), (171, "2.9 min"), (9000, "2.5 h")],
+)
 def test_durations_have_the_unit_that_suits(seconds: float, text: str) -> None:
     assert duration(seconds).replace("\N{NO-BREAK SPACE}", " ") == text

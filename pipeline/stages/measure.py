@@ -1,9 +1,9 @@
 """Measure how steady the painted videos are, what that cost in sharpness, content and style, and what fine-tuning did.
 
 Reads for every job ``data/stylized/<job>.mp4``, ``data/baseline/<job>.mp4``, the same frames each painted on its own,
-and ``data/plain/<job>.mp4``, painted with plain VGG16; with them the clip, the style and both networks. Writes
-``data/metrics/video.json`` and, by frame, ``data/plots/temporal.csv``. Everything is measured on the encoded videos,
-which are what people see.
+``data/plain/<job>.mp4``, painted with plain VGG16, and ``data/fast/<job>.mp4`` if there is one, painted by the small
+network; with them the clip, the style and both networks. Writes ``data/metrics/video.json`` and, by frame,
+``data/plots/temporal.csv``. Everything is measured on the encoded videos, which are what people see.
 
     python -m pipeline.stages.measure
 """
@@ -37,6 +37,8 @@ MODEL = Path("data/models/classifier.safetensors")
 METRICS = Path("data/metrics/video.json")
 BY_FRAME = Path("data/plots/temporal.csv")
 KINDS = ("stylized", "baseline", "plain")
+FAST = "fast"
+"""A further kind, of jobs whose styles the small network has learnt."""
 YARDSTICK = Flow(
     finest_scale=0,
     gradient_descent_iterations=50,
@@ -49,7 +51,7 @@ YARDSTICK = Flow(
 """The flow that videos are measured with does not change with the one that they are painted with."""
 
 Frames = tuple[Frame, ...]
-"""One moment of the clip and of its videos, in the order of ``KINDS``."""
+"""One moment of the clip and of its videos, in the order of their kinds."""
 Mean = float | None
 """None where no frame has the figure."""
 
@@ -86,34 +88,43 @@ def main(argv: Sequence[str]) -> None:
         first = to_tensor(next(read_frames(clip)))
         fine_tuned, plain = (Painter(network, styles, settings, first=first, device=device) for network in networks)
         weights = blend(*job.weights(), probe(clip).frame_count or 1)
-        figures = list(measure_job(name, clip, (fine_tuned, plain), weights, params.measure.long_interval_frames))
-        means = {kind: mean_figures([frame[kind] for frame in figures]) for kind in KINDS}
+        kinds = (*KINDS, FAST) if Path(f"data/{FAST}/{name}.mp4").exists() else KINDS
+        interval = params.measure.long_interval_frames
+        figures = list(measure_job(name, clip, kinds, (fine_tuned, plain), weights, interval))
+        means = {kind: mean_figures([frame[kind] for frame in figures]) for kind in kinds}
         metrics[name] = {
             **means,
             "ratio": ratios(means["stylized"], means["baseline"]),
             "ratio_to_plain": ratios(means["stylized"], means["plain"]),
             "network_change": network_change(fine_tuned, plain, first),
         }
+        if FAST in kinds:
+            metrics[name]["ratio_fast"] = ratios(means[FAST], means["baseline"])
         for index, frame in enumerate(figures[:-1]):
-            errors = {kind: frame[kind].warping_error_short for kind in KINDS}
+            errors = {kind: frame[kind].warping_error_short for kind in kinds}
             rows.append({"job": name, "frame": index, **errors})
-    write_table(BY_FRAME, ("job", "frame", *KINDS), rows)
+    write_table(BY_FRAME, ("job", "frame", *KINDS, FAST), rows)
     write_json(METRICS, metrics)
 
 
 def measure_job(
-    name: str, clip: Path, painters: tuple[Painter, Painter], weights: Weights, interval: int
+    name: str,
+    clip: Path,
+    kinds: Sequence[str],
+    painters: tuple[Painter, Painter],
+    weights: Weights,
+    interval: int,
 ) -> Iterator[dict[str, Figures]]:
-    """The figures of one frame after another, for each kind of video.
+    """The figures of one frame after another, for each of ``kinds`` of video.
 
     ``painters`` have the fine-tuned network and plain VGG16, ``weights`` are those of their styles; ``interval`` is the
     long one, in frames.
     """
     count = probe(clip).frame_count
-    videos = [clip, *(Path(f"data/{kind}/{name}.mp4") for kind in KINDS)]
+    videos = [clip, *(Path(f"data/{kind}/{name}.mp4") for kind in kinds)]
     if any(probe(video).frame_count != count for video in videos):
         stages = " ".join(f"{stage}@{name}" for stage in ("stylize", "baseline", "plain"))
-        raise UserError(f"the videos of job {name} are not as long as their clip; run `dvc repro -f {stages}`")
+        raise UserError(f"the videos of job {name} are not as long as their clip; run `dvc repro -sf {stages} {FAST}`")
     with progress(total=count, unit="frame", description=f"measure {name}") as bar:
         moments = windows(zip(*map(read_frames, videos), strict=True), interval + 1)
         for index, window in enumerate(moments):
@@ -125,7 +136,7 @@ def measure_job(
             }
             targets = [painter.content_taps(to_tensor(content)) for painter in painters]
             frames = {}
-            for number, (kind, frame) in enumerate(zip(KINDS, painted, strict=True)):
+            for number, (kind, frame) in enumerate(zip(kinds, painted, strict=True)):
                 losses, losses_plain = (
                     painter.losses(to_tensor(frame), taps, weights(index))
                     for painter, taps in zip(painters, targets, strict=True)

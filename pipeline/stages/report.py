@@ -40,6 +40,8 @@ METRICS = Path("data/metrics")
 PLOTS = Path("data/plots")
 SHEETS = {name: Path(f"data/sheets/{name}.jpg") for name in (*LABELS, "imitations", "worst")}
 KINDS = ("stylized", "baseline", "plain")
+FAST = "fast"
+"""A further kind, of jobs whose styles the small network has learnt."""
 FIGURES = {
     "warping_error_short": "Short-term warping error",
     "warping_error_long": "Long-term warping error",
@@ -158,6 +160,9 @@ def read_video(name: str, job: Job, media: Path) -> Video:
     clip = Path(f"data/clips/{job.clip}.mp4")
     painted = {kind: Path(f"data/{kind}/{name}.mp4") for kind in KINDS}
     costs = {kind: read_figures(METRICS / kind / f"{name}.json") for kind in KINDS}
+    fast = Path(f"data/{FAST}/{name}.mp4")
+    if fast.exists():
+        painted[FAST], costs[FAST] = fast, read_figures(METRICS / f"{FAST}.json")[name]
     middle = costs["stylized"]["frames"] // 2
     return Video(
         name=name,
@@ -171,7 +176,7 @@ def read_video(name: str, job: Job, media: Path) -> Video:
         comparison=compare(measured["ratio_to_plain"]),
         costs=costs,
         temporal=line_chart(
-            {"painted": errors("stylized"), "baseline": errors("baseline"), "plain": errors("plain")},
+            {"painted" if kind == "stylized" else kind: errors(kind) for kind in painted},
             x_label="frame",
             y_label="warping error to the next frame",
             y_shows=[0],

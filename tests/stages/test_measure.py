@@ -1,15 +1,30 @@
 import copy
+import json
+import shutil
+from fractions import Fraction
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
+from PIL import Image
 
+from pipeline.console import UserError
+from pipeline.encoding import write_video
 from pipeline.motion import Frame
 from pipeline.painting.frame import Painter
 from pipeline.params import load_params
 from pipeline.stages.measure import (
+    BY_FRAME,
+    FAST,
+    KINDS,
+    METRICS,
+    MODEL,
+    WEIGHTS,
     Figures,
+    main,
     mean_figures,
     network_change,
     ratios,
@@ -17,9 +32,11 @@ from pipeline.stages.measure import (
     warping_errors,
     windows,
 )
+from pipeline.tables import read_table
 from pipeline.tensors import to_tensor
-from pipeline.vgg import VGG16
+from pipeline.vgg import VGG16, save_tensors
 from tests.conftest import ROOT
+from tests.networks import write_random_weights
 
 
 def textured(seed: int, height: int = 64, width: int = 96) -> Frame:
@@ -112,3 +129,44 @@ def test_each_frame_comes_with_those_that_follow(count: int, length: int) -> Non
     frames = [(np.full((1, 1, 3), index, np.uint8),) for index in range(count)]
     found = [[int(frame[0][0, 0, 0]) for frame in window] for window in windows(frames, length)]
     assert found == [list(range(index, min(index + length, count))) for index in range(count)]
+
+
+@pytest.fixture
+def painted(workspace: Path, network: VGG16) -> Path:
+    """Two jobs, of which the small network has painted the first, frame for frame as the optimiser did."""
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["clips"] = {"pan": {"source": "pan.mp4", "frames": ":", "width_px": 96}}
+    params["styles"] = {"noise": {"source": "noise.png"}}
+    params["distill"]["styles"] = ["noise"]
+    params["stylize"]["jobs"] = {name: {"clip": "pan", "styles": {"noise": 1}} for name in ("learnt", "other")}
+    params["measure"]["long_interval_frames"] = 2
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    for number, folder in enumerate(("clips", *KINDS)):
+        frames = [shifted(textured(number), 2 * index) for index in range(3)]
+        for name in ("pan",) if folder == "clips" else ("learnt", "other"):
+            write_video(Path(f"data/{folder}/{name}.mp4"), frames, Fraction(25), crf=8)
+    Path("data/fast").mkdir()
+    shutil.copy("data/stylized/learnt.mp4", "data/fast")
+    Path("data/styles").mkdir()
+    Image.fromarray(textured(9)).save("data/styles/noise.png")
+    save_tensors(MODEL, write_random_weights(WEIGHTS).trainable(), {})
+    return workspace
+
+
+def test_the_small_network_is_measured_where_it_has_painted(painted: Path) -> None:
+    main([])
+    metrics = json.loads(METRICS.read_text())
+    assert metrics["learnt"][FAST] == metrics["learnt"]["stylized"]
+    assert metrics["learnt"]["ratio_fast"] == metrics["learnt"]["ratio"]
+    assert metrics["other"].keys() == metrics["learnt"].keys() - {FAST, "ratio_fast"}
+    assert metrics["other"]["ratio"] == metrics["learnt"]["ratio"]
+    rows = read_table(BY_FRAME)
+    assert [row["job"] for row in rows] == ["learnt"] * 2 + ["other"] * 2
+    assert [row[FAST] for row in rows] == [row["stylized"] for row in rows[:2]] + ["", ""]
+
+
+def test_video_of_the_small_network_that_is_too_short_is_named(painted: Path) -> None:
+    write_video(Path("data/fast/learnt.mp4"), [textured(0)] * 2, Fraction(25), crf=8)
+    with pytest.raises(UserError, match=r"learnt are not as long .* `dvc repro -sf .* plain@learnt fast`"):
+        main([])
+    assert not METRICS.exists()
