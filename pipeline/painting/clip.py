@@ -7,7 +7,6 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from torch import Tensor
 from pipeline.console import progress
 from pipeline.files import replacing
 from pipeline.motion import Field, Frame, Motion, warp
+from pipeline.overlap import ahead
 from pipeline.painting.frame import Painted, Painter
 from pipeline.painting.losses import Neighbour, closest_first, in_equal_shares
 from pipeline.params import Start
@@ -89,7 +89,7 @@ def paint_clip(
     intervals = painter.settings.temporal_intervals
     painted: deque[Tensor] = deque(maxlen=max(intervals))
     with progress(total=len(numbers), unit="frame", description=f"paint {name}") as bar:
-        for step in ahead(steps(frames, motion, folder, intervals, numbers)):
+        for step in ahead(steps(frames, motion, folder, intervals, numbers), 1):
             path = frame_path(folder, step.index)
             if not path.exists():
                 began = time.perf_counter()
@@ -139,15 +139,6 @@ def steps(
                 motions[index - interval] = found
         earlier.append(frame)
         yield Step(index, frame, shot, motions)
-
-
-def ahead(items: Iterator[Step]) -> Iterator[Step]:
-    """The same, each made in a thread while the one before is used: flow and decoding cost no time of their own."""
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        coming = thread.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = thread.submit(next, items, None)
-            yield item
 
 
 def paint_step(painter: Painter, step: Step, painted: Mapping[int, Tensor], weights: Weights) -> Painted:

@@ -1,6 +1,5 @@
 import dataclasses
 import itertools
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,12 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.console import UserError
 from pipeline.motion import Field, Frame, Motion, live_motion
 from pipeline.painting.clip import (
     FrameCost,
     Step,
-    ahead,
     blend,
     fill_in,
     paint_clip,
@@ -164,23 +161,3 @@ def test_styles_go_over_evenly(count: int, index: int) -> None:
     weights = blend([2.0, 0.0], [1.0, 3.0], count)(min(index, count - 1))
     share = min(index, count - 1) / max(1, count - 1)
     assert weights == pytest.approx([1 - 0.75 * share, 0.75 * share])
-
-
-def test_what_comes_is_made_while_the_last_is_used(tmp_path: Path) -> None:
-    """The thread is one item ahead, and what goes wrong there is told here."""
-    made: list[int] = []
-
-    def items() -> Iterator[Step]:
-        for index in range(3):
-            made.append(index)
-            yield Step(index, still(0), 0, {})
-        raise UserError("the clip ends here")
-
-    coming = ahead(items())
-    assert next(coming).index == 0
-    deadline = time.monotonic() + 10
-    while made != [0, 1] and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert made == [0, 1]
-    with pytest.raises(UserError, match="the clip ends here"):
-        list(coming)
