@@ -8,10 +8,6 @@ import typer
 
 from pipeline.console import UserError
 
-FAST = Path("data/models/fast.safetensors")
-"""The network of the project that paints in one pass."""
-FAST_PRETRAINED = Path(__file__).with_name("pretrained") / FAST.name
-
 WeightsOption = Annotated[
     str | None, typer.Option(metavar="W,W", help="Weights of the styles, in their order.", show_default="equal")
 ]

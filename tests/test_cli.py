@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from pipeline import cli
-from pipeline.arguments import FAST
+from pipeline import cli, installed
 from pipeline.check import check_machine
 from pipeline.console import UserError
 from pipeline.encoding import write_video
@@ -26,10 +25,10 @@ from tests.stages.test_measure import shifted, textured
 @pytest.fixture
 def project(workspace: Path, network: VGG16, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with weights, and no model but the installed one; a photograph, a style and a clip."""
-    monkeypatch.setattr(cli, "PRETRAINED", workspace / "installed.safetensors")
-    monkeypatch.setattr(cli, "FAST_PRETRAINED", workspace / "none.safetensors")
-    save_model(cli.PRETRAINED, network)
-    write_random_weights(cli.WEIGHTS)
+    monkeypatch.setattr(installed, "PRETRAINED", workspace / "installed.safetensors")
+    monkeypatch.setattr(installed, "FAST_PRETRAINED", workspace / "none.safetensors")
+    save_model(installed.PRETRAINED, network)
+    write_random_weights(installed.WEIGHTS)
     Image.fromarray(textured(0)).save("photo.jpg")
     Image.fromarray(textured(1)).save("style.png")
     write_video(Path("clip.mp4"), [shifted(textured(0), i) for i in range(5)], Fraction(12), crf=8)
@@ -129,12 +128,12 @@ def test_without_the_temporal_constraint_the_video_differs(project: Path) -> Non
 
 def test_a_video_is_painted_fast_in_styles_by_name(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At the size of the file; the project's network comes before the installed one."""
-    monkeypatch.setattr(cli, "FAST_PRETRAINED", project / "fast.safetensors")
+    monkeypatch.setattr(installed, "FAST_PRETRAINED", project / "fast.safetensors")
     save_fast(project / "fast.safetensors", relax(tiny_network()))
     arguments = "video clip.mp4 --fast --output out.mp4 --frames 1:4".split()
     assert paint(*arguments, *"--style b --style a --weights 1,2 --weights-at-end 0,1".split()).exit_code == 0
     assert [frame.shape for frame in read_frames(Path("out.mp4"))] == [(64, 96, 3)] * 3
-    save_fast(FAST, relax(tiny_network(("wave", "scream"))))
+    save_fast(installed.FAST, relax(tiny_network(("wave", "scream"))))
     with pytest.raises(UserError, match="there is no style b; choose among wave, scream"):
         paint(*arguments, "--style", "b")
     assert paint(*arguments, "--style", "scream").exit_code == 0
@@ -188,7 +187,7 @@ def test_pictures_are_classified(project: Path) -> None:
 def test_model_of_the_project_comes_before_the_installed_one(project: Path, network: VGG16) -> None:
     for bias, label in ((-99.0, "photo"), (99.0, "painting")):
         network.head.bias.data.fill_(bias)
-        save_model(cli.MODEL if label == "painting" else cli.PRETRAINED, network)
+        save_model(installed.MODEL if label == "painting" else installed.PRETRAINED, network)
         answer = json.loads(paint("classify", "--json", "photo.jpg").stdout)
         assert answer["label"] == label
         assert answer["probability"] > 0.9
@@ -205,13 +204,13 @@ def test_one_broken_picture_does_not_stop_the_others(project: Path) -> None:
 
 def test_check_tells_what_is_missing_and_what_to_do(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.check.INDEX_COMMAND", ("false",))
-    checks = {check.name: check for check in check_machine(cli._find_weights(), cli._model())}
+    checks = {check.name: check for check in check_machine(installed.find_weights(), installed.find_model())}
     assert checks["weights"].state == "ok"
-    assert (checks["model"].state, checks["model"].finding) == ("ok", str(cli.PRETRAINED))
+    assert (checks["model"].state, checks["model"].finding) == ("ok", str(installed.PRETRAINED))
     assert checks["codecs"].state == "ok"
     assert checks["network"].state == "limited"
-    cli.MODEL.parent.mkdir(parents=True)
-    cli.MODEL.write_bytes(b"\x80\x04pickle")
-    checks = {check.name: check for check in check_machine(cli._find_weights(), cli._model())}
+    installed.MODEL.parent.mkdir(parents=True)
+    installed.MODEL.write_bytes(b"\x80\x04pickle")
+    checks = {check.name: check for check in check_machine(installed.find_weights(), installed.find_model())}
     assert checks["model"].state == "missing"
     assert "not a safetensors file" in checks["model"].finding

@@ -13,9 +13,10 @@ from typing import Annotated
 
 import typer
 
-from pipeline.arguments import FAST, FAST_PRETRAINED, StrengthOption, WeightsOption, check_output, parse_weights
+from pipeline.arguments import StrengthOption, WeightsOption, check_output, parse_weights
 from pipeline.console import UserError
 from pipeline.fast.painter import FastPainter, load_fast_painter
+from pipeline.installed import find_fast
 from pipeline.live.broadcast import Broadcast
 from pipeline.live.meter import Meter
 from pipeline.live.page import Page
@@ -70,7 +71,7 @@ def stream_command(
     what was recorded until then plays from a hidden file beside it. There is no sound.
     """  # noqa: D301, click reads the escape
     chosen = parse_source(source)
-    painter = load_fast_painter(_model())
+    painter = load_fast_painter(find_fast())
     names = style or [painter.names[0]]
     mix = Mix(_by_name(names, parse_weights("--weights", weights, len(names))), strength)
     painter.mix(mix.weights, mix.strength)  # a mistake is told before anything is opened
@@ -100,11 +101,6 @@ def stream_command(
         _tell(meter, reader, meter.latency())
 
 
-def _model() -> Path:
-    """The network of the project, or else the one that was installed."""
-    return FAST if FAST.exists() else FAST_PRETRAINED
-
-
 def _tell(meter: Meter, reader: Reader, latency: str) -> None:
     log.info("%d frames painted, %s; %d left out; %s", meter.count, meter.rate(), reader.dropped, latency)
 
@@ -117,7 +113,7 @@ def _by_name(names: Sequence[str], weights: Sequence[float]) -> dict[str, float]
 
 @contextmanager
 def _page(host: str, port: int, source: Source, mix: Mix) -> Iterator[Page]:
-    previewer: FastPainter = load_fast_painter(_model())
+    previewer: FastPainter = load_fast_painter(find_fast())
     shown = Path(source.address).name if source.kind == "file" else source.shown  # viewers need not know folders
     with Page(host, port, shown, previewer, mix) as page:
         if host not in LOOPBACK:

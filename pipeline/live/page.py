@@ -5,10 +5,8 @@ sees fewer, and holds up nobody. Browsers are kept from speaking to this server 
 """
 
 import asyncio
-import ipaddress
 import json
 import secrets
-import socket
 import threading
 import time
 from contextlib import suppress
@@ -16,16 +14,15 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Self
-from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
 from aiohttp import WSCloseCode, WSMsgType, web
-from aiohttp.typedefs import Handler, Middleware
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.console import UserError
 from pipeline.fast.painter import FastPainter
+from pipeline.live.guard import guard
 from pipeline.live.meter import Meter
 from pipeline.live.painting import Mix
 from pipeline.live.reader import Arrival
@@ -142,7 +139,7 @@ class Page:
         self._fresh = asyncio.Event()
 
     async def _serve(self) -> None:
-        application = web.Application(client_max_size=LARGEST_REQUEST_BYTES, middlewares=[_guard(self._host)])
+        application = web.Application(client_max_size=LARGEST_REQUEST_BYTES, middlewares=[guard(self._host)])
         application.router.add_get("/", self._send_page)
         application.router.add_get("/watch", self._watch)
         application.router.add_get("/styles/{name}.jpg", self._send_preview)
@@ -239,42 +236,6 @@ class Page:
                 "previews": self._preview_versions,
             }
         )
-
-
-def _guard(host: str) -> Middleware:
-    """Refuses what browsers send for other pages, and names that may have been made to lead here (DNS rebinding)."""
-    own = socket.gethostname().lower()
-    names = {"localhost", host.lower(), own, f"{own}.local"}
-
-    @web.middleware
-    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        name = _name(request.host)
-        if name not in names and not _is_number(name):
-            raise web.HTTPForbidden(text="this server does not answer to that name")
-        origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != request.host:
-            raise web.HTTPForbidden(text="this server does not speak to other pages")
-        if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
-            raise web.HTTPForbidden(text="this server does not speak to other pages")
-        return await handler(request)
-
-    return guard
-
-
-def _name(host: str) -> str:
-    try:
-        return (urlsplit(f"//{host}").hostname or "").lower()
-    except ValueError:
-        return ""
-
-
-def _is_number(name: str) -> bool:
-    """An address in numbers is no name that somebody could lead elsewhere."""
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _jpeg(pixels: Frame) -> bytes:

@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline import cli
-from pipeline.arguments import FAST
 from pipeline.console import UserError
+from pipeline.installed import FAST
 from tests.clips import make_clip
 from tests.live.streams import forever, served, write_network
 from tests.pictures import scene
