@@ -39,7 +39,7 @@ LEAVE_S = 3.0
 ROOT = Path(__file__).parents[2]
 
 Frame = NDArray[np.uint8]
-"""RGB, (H, W, 3)."""
+"""RGB, (H, W, 3). Not that of :mod:`pipeline.motion`: the process of its own does without torch."""
 
 log = logging.getLogger(__name__)
 

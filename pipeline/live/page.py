@@ -80,8 +80,7 @@ class Page:
         self._preview_versions = dict.fromkeys(previewer.names, 0)
         self._preview_s = 0.0
         self._meter = Meter()
-        self._viewers = 0
-        self._sockets: set[web.WebSocketResponse] = set()
+        self._viewers: set[web.WebSocketResponse] = set()
         self._latest: _Shown | None = None
         self._numbers = count(1)
         self._loop = asyncio.new_event_loop()
@@ -91,7 +90,7 @@ class Page:
     @property
     def wanted(self) -> bool:
         """Whether anybody looks."""
-        return self._viewers > 0
+        return bool(self._viewers)
 
     def latency(self) -> str:
         """From the arrival of a frame until a viewer has said that it is shown, over all viewers, in words."""
@@ -153,7 +152,7 @@ class Page:
         self.address = f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{port}/"
 
     async def _close_sockets(self, _: web.Application) -> None:
-        for each in list(self._sockets):
+        for each in [viewer for viewer in self._viewers if viewer.prepared]:
             await each.close(code=WSCloseCode.GOING_AWAY)
 
     async def _send_page(self, _: web.Request) -> web.Response:
@@ -182,12 +181,18 @@ class Page:
         return web.Response(status=204, headers=HEADERS)
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
-        if self._viewers >= MOST_VIEWERS:
+        if len(self._viewers) >= MOST_VIEWERS:
             raise web.HTTPServiceUnavailable(text="too many viewers")
         watching = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=64, compress=False)
-        await watching.prepare(request)
-        self._sockets.add(watching)
-        self._viewers += 1
+        self._viewers.add(watching)  # from now on, for the answer may arrive before the next line runs
+        try:
+            await watching.prepare(request)
+            await self._serve_viewer(watching)
+        finally:
+            self._viewers.discard(watching)
+        return watching
+
+    async def _serve_viewer(self, watching: web.WebSocketResponse) -> None:
         confirmed = asyncio.Event()
         sender = asyncio.create_task(self._send_frames(watching, confirmed))
         try:
@@ -196,12 +201,9 @@ class Page:
                     break
                 confirmed.set()
         finally:
-            self._viewers -= 1
-            self._sockets.discard(watching)
             sender.cancel()
             with suppress(asyncio.CancelledError, ConnectionError):
                 await sender
-        return watching
 
     async def _send_frames(self, watching: web.WebSocketResponse, confirmed: asyncio.Event) -> None:
         number, meter, joined_s = 0, Meter(), time.perf_counter()
