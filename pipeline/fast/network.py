@@ -23,6 +23,8 @@ LEAST_DEVIATION = 0.05
 """Of a colour in an image, as a share of its range: the noise of a dark frame is not blown up to a picture."""
 BRANCH_SCALE = 0.5
 """Of what a residual block adds, at the start of training."""
+FIRST_STROKES = 0.1
+"""Of what is painted onto the image, at the start of training: from the image itself, no layer is driven to death."""
 RELU_GAIN = (2 / (1 - 1 / torch.pi)) ** 0.5
 """What gives the ReLU of a standard normal variable the variance 1 again (Brock, De and Smith 2021)."""
 
@@ -61,6 +63,10 @@ class FastNetwork(nn.Module):
         """Of each normalisation, in the order of :meth:`forward`; the last is of the image itself."""
         self.styles = nn.ParameterList(nn.Parameter(self._plain_style()) for _ in names)
         """Of each style the scales of all normalisations, then their shifts: (2 sum(channels),)."""
+        for convolution in self.convolutions():
+            nn.init.kaiming_normal_(convolution.weight)
+        with torch.no_grad():
+            self.paint.weight.mul_(FIRST_STROKES)
 
     def _plain_style(self) -> Tensor:
         """The parameters from which every style starts."""
@@ -134,12 +140,11 @@ def standardise(images: Tensor) -> Tensor:
 
 
 def constrain(network: FastNetwork) -> FastNetwork:
-    """Tie the weights of a new network for its training, until :func:`relax`.
+    """Tie the weights of a network for its training, until :func:`relax`; what a training left stays as it is.
 
     All but the last convolution are standardised, and the last one keeps plain areas plain.
     """
     for convolution in network.convolutions():
-        nn.init.kaiming_normal_(convolution.weight)
         constraint = Plain() if convolution is network.paint else Standardised()
         parametrize.register_parametrization(convolution, "weight", constraint)
     return network

@@ -6,7 +6,8 @@ the validation split are samples), ``data/styles/``, ``data/weights/vgg16.safete
 ``data/plots/distill.csv``, the samples in every style as ``data/sheets/distill.jpg``, and as they came to be in
 ``data/distill/``, where a run that was killed goes on after its last checkpoint.
 
-With ``distill.start``, the network in that file learns the styles that it lacks, and keeps the others as they are.
+With ``distill.start``, the network in that file learns the styles that it lacks, and keeps the others as they are; if
+it lacks none, all of it is trained further.
 
     python -m pipeline.stages.distill
 """
@@ -96,8 +97,10 @@ def prepare_network(settings: Distill) -> tuple[FastNetwork, list[str]]:
         return constrain(FastNetwork(widths, settings.styles)), list(settings.styles)
     network = load_fast(Path(settings.start))
     new = [name for name in settings.styles if name not in network.names]
+    if set(settings.styles) == set(network.names):
+        return constrain(network.requires_grad_()), list(network.names)
     if not new:
-        raise UserError(f"{settings.start} has all of distill.styles; name a further one, or set distill.start to null")
+        raise UserError(f"{settings.start} has all of distill.styles and more; name a further one, or all of them")
     for name in new:
         network.add_style(name)
     return network, new

@@ -10,24 +10,20 @@ network; with them the clip, the style and both networks. Writes ``data/metrics/
 
 import argparse
 import statistics
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-import cv2
-import numpy as np
-import torch
 from torch import Tensor
 
 from pipeline.console import UserError, progress, run
 from pipeline.device import pick_device
 from pipeline.files import write_json
 from pipeline.images import load_rgb
-from pipeline.motion import Frame, optical_flow, reliability, warp
-from pipeline.painting.clip import CUT_RELIABILITY, Weights, blend
+from pipeline.painting.clip import Weights, blend
 from pipeline.painting.frame import Painter, painting_network
-from pipeline.params import Flow, load_params
+from pipeline.params import load_params
+from pipeline.steadiness import sharpness, warping_errors, windows
 from pipeline.tables import write_table
 from pipeline.tensors import to_tensor
 from pipeline.video import probe, read_frames
@@ -39,19 +35,6 @@ BY_FRAME = Path("data/plots/temporal.csv")
 KINDS = ("stylized", "baseline", "plain")
 FAST = "fast"
 """A further kind, of jobs whose styles the small network has learnt."""
-YARDSTICK = Flow(
-    finest_scale=0,
-    gradient_descent_iterations=50,
-    variational_refinement_iterations=10,
-    consistency_ratio=0.01,
-    consistency_offset=0.5,
-    boundary_ratio=0.01,
-    boundary_offset=0.002,
-)
-"""The flow that videos are measured with does not change with the one that they are painted with."""
-
-Frames = tuple[Frame, ...]
-"""One moment of the clip and of its videos, in the order of their kinds."""
 Mean = float | None
 """None where no frame has the figure."""
 
@@ -152,45 +135,6 @@ def measure_job(
                 )
             bar.update()
             yield frames
-
-
-def windows(items: Iterable[Frames], length: int) -> Iterator[Sequence[Frames]]:
-    """Each item with those that follow, ``length`` in all, fewer at the end."""
-    window: deque[Frames] = deque(maxlen=length)
-    for item in items:
-        window.append(item)
-        if len(window) == length:
-            yield window
-    if len(window) == length:
-        window.popleft()
-    while window:
-        yield window
-        window.popleft()
-
-
-def warping_errors(first: Frame, second: Frame, painted: Sequence[tuple[Frame, Frame]]) -> list[float | None]:
-    """Warping error of each pair of ``painted`` frames under the motion from ``first`` to ``second``, unpainted.
-
-    The mean, over channels and the pixels that both frames show, of the squared difference between a frame and the
-    later one warped back to it, in [0, 1] (Lai 2018, "Learning Blind Video Temporal Consistency", E_warp; their
-    sum over channels is three times as large). None across a cut, where painting begins anew.
-    """
-    there, back = optical_flow(first, second, YARDSTICK), optical_flow(second, first, YARDSTICK)
-    reliable = reliability(back, there, YARDSTICK)
-    if reliable.mean() < CUT_RELIABILITY:
-        return [None] * len(painted)
-    shown = torch.from_numpy(reliable >= 0.5)
-    errors: list[float | None] = []
-    for earlier, later in painted:
-        warped, _ = warp(to_tensor(later), torch.from_numpy(there), fill=(0, 0, 0))
-        errors.append(float((to_tensor(earlier) - warped).square().mean(dim=0)[shown].mean()))
-    return errors
-
-
-def sharpness(frame: Frame) -> float:
-    """Mean magnitude of the luminance gradient, in levels of 255 per pixel."""
-    along_y, along_x = np.gradient(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32))
-    return float(np.hypot(along_x, along_y).mean())
 
 
 def mean_figures(frames: Sequence[Figures]) -> dict[str, Mean]:

@@ -43,7 +43,7 @@ def test_8_bits_paint_nearly_the_same(int8: Path, share: float) -> None:
     painted = Session(int8).paint(image, weights)
     exact = tiny_network()(image, weights)
     assert painted.shape == exact.shape
-    assert 0 < (painted - exact).abs().mean() < 0.02
+    assert 0 < (painted - exact).abs().mean() < 0.025
 
 
 def test_files_say_what_they_take_and_whose_styles_they_have(float32: Path, int8: Path) -> None:

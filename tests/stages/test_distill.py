@@ -111,8 +111,25 @@ def test_a_style_is_added_and_the_others_stay_as_they_were(trainable: Path) -> N
     assert not torch.allclose(after(image, torch.eye(3)[2:]), after(image, mean), atol=1e-4)
 
     set_params({"distill.start": str(MODEL)})
-    with pytest.raises(UserError, match=r"fast\.safetensors has all of distill\.styles; name a further one"):
+    with pytest.raises(UserError, match=r"fast\.safetensors has all of distill\.styles and more; name a further one"):
         main([])
+
+
+def test_a_network_that_lacks_no_style_is_trained_further(trainable: Path) -> None:
+    main([])
+    before = MODEL.read_bytes()
+    set_params({"distill.start": str(MODEL.rename("trained.safetensors")), "distill.learning_rate": 1e-12})
+    main([])
+    unchanged, trained = load_fast(MODEL), load_fast(Path("trained.safetensors"))
+    assert unchanged.names == trained.names
+    image, weights = torch.rand(1, 3, 40, 40), torch.tensor([[1.0, 0.0]])
+    torch.testing.assert_close(unchanged(image, weights), trained(image, weights), rtol=0, atol=0.005)
+
+    set_params({"distill.learning_rate": 0.003})
+    main([])
+    further = load_fast(MODEL).state_dict()
+    assert all(not torch.equal(further[name], values) for name, values in trained.state_dict().items())
+    assert Path("trained.safetensors").read_bytes() == before
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])

@@ -4,8 +4,6 @@ import shutil
 from fractions import Fraction
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 import torch
 import yaml
@@ -13,7 +11,6 @@ from PIL import Image
 
 from pipeline.console import UserError
 from pipeline.encoding import write_video
-from pipeline.motion import Frame
 from pipeline.painting.frame import Painter
 from pipeline.params import load_params
 from pipeline.stages.measure import (
@@ -28,60 +25,13 @@ from pipeline.stages.measure import (
     mean_figures,
     network_change,
     ratios,
-    sharpness,
-    warping_errors,
-    windows,
 )
 from pipeline.tables import read_table
 from pipeline.tensors import to_tensor
 from pipeline.vgg import VGG16, save_tensors
 from tests.conftest import ROOT
 from tests.networks import write_random_weights
-
-
-def textured(seed: int, height: int = 64, width: int = 96) -> Frame:
-    """Smooth noise over the whole range of values."""
-    generator = np.random.default_rng(seed)
-    coarse = generator.uniform(0, 255, (height // 8 + 1, width // 8 + 1, 3)).astype(np.float32)
-    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
-
-
-def shifted(frame: Frame, columns: int) -> Frame:
-    return np.ascontiguousarray(np.roll(frame, columns, axis=1))
-
-
-def test_what_moves_with_the_clip_has_no_error_and_what_stays_behind_has() -> None:
-    first = textured(0)
-    second = shifted(first, 3)
-    painted = textured(1)
-    [moving, standing] = warping_errors(first, second, [(painted, shifted(painted, 3)), (painted, painted)])
-    assert moving is not None
-    assert standing is not None
-    assert moving < 1e-4
-    assert standing > 20 * moving
-
-
-def test_the_error_of_noise_is_twice_its_variance_a_channel() -> None:
-    """On a still clip: E |a - b|^2 of two independent noises, in [0, 1], averaged over channels, not summed."""
-    still = textured(0)
-    generator = np.random.default_rng(2)
-    noises = [generator.normal(128, 25.5, still.shape).clip(0, 255).astype(np.uint8) for _ in range(2)]
-    [error] = warping_errors(still, still, [(noises[0], noises[1])])
-    assert error == pytest.approx(2 * 0.1**2, rel=0.05)
-
-
-def test_a_cut_is_not_taken_for_flicker() -> None:
-    one, other = textured(0, 144, 256), textured(1, 144, 256)
-    assert warping_errors(one, other, [(one, other), (one, one)]) == [None, None]
-
-
-def test_blur_is_less_sharp() -> None:
-    sharp = textured(0)
-    blurred = np.full_like(sharp, 128)
-    assert sharpness(blurred) == 0
-    assert sharpness(sharp) > 1
-    ramp = np.repeat(np.arange(0, 200, 2, dtype=np.uint8)[None, :, None], 3, axis=2).repeat(50, axis=0)
-    assert sharpness(ramp) == pytest.approx(2, rel=0.02)
+from tests.pictures import shifted, textured
 
 
 def test_means_leave_out_frames_that_lack_a_figure() -> None:
@@ -122,13 +72,6 @@ def test_the_change_of_a_network_is_that_of_its_block_5(network: VGG16) -> None:
         "style_relu5_1": pytest.approx(scale**2 - 1, rel=1e-4),
         "content_relu5_2": pytest.approx(scale - 1, rel=1e-4),
     }
-
-
-@pytest.mark.parametrize(("count", "length"), [(5, 3), (3, 3), (2, 3), (1, 2), (0, 2)])
-def test_each_frame_comes_with_those_that_follow(count: int, length: int) -> None:
-    frames = [(np.full((1, 1, 3), index, np.uint8),) for index in range(count)]
-    found = [[int(frame[0][0, 0, 0]) for frame in window] for window in windows(frames, length)]
-    assert found == [list(range(index, min(index + length, count))) for index in range(count)]
 
 
 @pytest.fixture
