@@ -7,12 +7,13 @@ A flow has the shape (H, W, 2) and holds (dx, dy) in pixels: what one frame show
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates  # type: ignore[import-untyped]
 from torch import Tensor
 from torch.nn import functional
 
@@ -26,6 +27,7 @@ Frame = NDArray[np.uint8]
 Field = NDArray[np.float32]
 Motion = Callable[[int, Frame, int, Frame], tuple[Field, Field]]
 """``motion(i, frame, j, other)``: flow (H, W, 2) in pixels from frame i to frame j, and its reliability (H, W)."""
+Positions = TypeVar("Positions", Tensor, NDArray[Any])
 EDGE_SIGMA_PX = 0.8
 """Of the Gaussian that softens the edges of the reliability (Ruder 2016)."""
 
@@ -61,7 +63,7 @@ def warp(image: Tensor, flow: Tensor, fill: Sequence[float] | Tensor) -> tuple[T
     height, width = flow.shape[:2]
     x = flow[..., 0] + torch.arange(width, device=flow.device)
     y = flow[..., 1] + torch.arange(height, device=flow.device)[:, None]
-    outside = (x < -0.5) | (x > width - 0.5) | (y < -0.5) | (y > height - 0.5)
+    outside = _is_outside(x, y, height, width)
     # To grid_sample the centre of the first pixel is at -1 and that of the last at 1.
     grid = torch.stack((2 * x / max(width - 1, 1) - 1, 2 * y / max(height - 1, 1) - 1), dim=-1)
     batch = image.view(-1, *image.shape[-3:])
@@ -80,9 +82,12 @@ def reliability(forward: NDArray[np.float32], backward: NDArray[np.float32], set
     Ruder, Dosovitskiy and Brox, "Artistic Style Transfer for Videos" (2016), equations 5 and 6, with the edges of
     their consistencyChecker.
     """
-    warped, outside = warp(torch.from_numpy(forward).permute(2, 0, 1), torch.from_numpy(backward), fill=(0, 0))
-    back = warped.permute(1, 2, 0).numpy()
-    disoccluded = outside.numpy() | (
+    # Not by torch: this runs in a thread beside the painting, whose threads a second team of OpenMP slows down.
+    height, width = backward.shape[:2]
+    y, x = np.mgrid[:height, :width] + np.moveaxis(backward, 2, 0)[::-1]
+    carried = [map_coordinates(part, (y, x), order=1, mode="nearest") for part in np.moveaxis(forward, 2, 0)]
+    back = np.stack(carried, axis=-1)
+    disoccluded = _is_outside(x, y, height, width) | (
         _square(back + backward)
         >= settings.consistency_ratio * (_square(back) + _square(backward)) + settings.consistency_offset
     )
@@ -115,6 +120,11 @@ def stored_motion(flows: Mapping[int, "ClipFlow"], settings: Flow) -> Motion:
         return flow.forward(index), reliability(flow.backward(index), flow.forward(index), settings)
 
     return stored
+
+
+def _is_outside(x: Positions, y: Positions, height: int, width: int) -> Positions:
+    """Whether positions lie more than half a pixel beyond the centres of an image's outermost pixels."""
+    return (x < -0.5) | (x > width - 0.5) | (y < -0.5) | (y > height - 0.5)
 
 
 def _square(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
