@@ -65,7 +65,7 @@ def timed(work: Callable[[], object]) -> float:
     """Seconds that ``work()`` takes, until a GPU has done what it was asked to."""
     began = time.perf_counter()
     work()
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter() - began
 

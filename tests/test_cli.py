@@ -19,7 +19,7 @@ from pipeline.vgg import VGG16, save_tensors
 from pipeline.video import probe, read_frames
 from tests.fast.test_network import tiny_network
 from tests.networks import write_random_weights
-from tests.stages.test_measure import shifted, textured
+from tests.pictures import shifted, textured
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from pipeline.params import Stylize, load_params
 from pipeline.vgg import save_tensors
 from tests.conftest import ROOT
 from tests.networks import write_random_weights
-from tests.stages.test_measure import shifted, textured
+from tests.pictures import shifted, textured
 
 SHOTS = [range(3), range(3, 5)]
 

@@ -18,7 +18,7 @@ from pipeline.tables import read_table
 from pipeline.vgg import VGG16, load_network, save_tensors
 from pipeline.video import probe, read_frames
 from tests.networks import random_network, write_random_weights
-from tests.stages.test_measure import shifted, textured
+from tests.pictures import shifted, textured
 
 FRAMES = 4
 
