@@ -99,7 +99,7 @@ def load_classifier(weights: Path, model: Path) -> tuple[VGG16, int]:
     try:
         return network, int(load_metadata(model)["crop_px"])
     except (KeyError, ValueError):
-        raise UserError(f"{model} does not say its crop_px; train it again with `dvc repro -sf finetune`") from None
+        raise UserError(f"{model} does not say its crop_px; train it again with `dvc repro -f finetune`") from None
 
 
 def classify(network: VGG16, paths: Sequence[Path], crop_px: int) -> Iterator[tuple[Path, float | UserError]]:
