@@ -53,7 +53,7 @@ def read_index(path: Path) -> Index:
     except FileNotFoundError:
         raise UserError(f"{path} is missing; `dvc repro index` makes it") from None
     except ValidationError:
-        raise UserError(f"{path} is not what `index` writes; run `dvc repro -f index`") from None
+        raise UserError(f"{path} is not what `index` writes; run `dvc repro -sf index`") from None
 
 
 def render_dataset_card(crawl: Crawl, metrics: Mapping[str, Any], index: Index) -> str:

@@ -13,4 +13,4 @@ def load_manifest(path: Path) -> list[Work]:
     except FileNotFoundError:
         raise UserError(f"{path} is missing; `dvc repro index` makes it") from None
     except ManifestError as error:
-        raise UserError(f"{error}; run `dvc repro -f index`") from None
+        raise UserError(f"{error}; run `dvc repro -sf index`") from None

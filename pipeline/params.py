@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 from pipeline.console import UserError
 
 PARAMS = Path("params.yaml")
-STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -35,9 +35,11 @@ class Host:
     """How politely one host is asked."""
 
     delay_s: NonNegative
+    """From one request to the next; a longer Crawl-delay of its robots.txt is kept."""
     concurrency: Count
+    """Requests at a time."""
     robots_txt: bool = True
-    """Whether it is obeyed, beyond its Crawl-delay."""
+    """Whether it is obeyed, beyond its Crawl-delay; true if left out."""
 
 
 Source = Literal["sample", "cleveland", "nga", "met", "aic", "commons", "inaturalist"]
@@ -204,8 +206,9 @@ class Job:
     """One video: a clip painted in a style, or a mixture of styles."""
 
     clip: Name
+    """One of those under clips."""
     styles: Annotated[dict[Name, Positive], Field(min_length=1)]
-    """Their weights, of any sum."""
+    """Of those under styles, each with its weight; the weights may have any sum."""
     styles_at_end: dict[Name, Positive] = field(default_factory=dict)
     """The weights that those of the first frame change to, evenly, until the last; empty if they do not change."""
 
@@ -224,10 +227,15 @@ class Multipass:
     """Many short passes over a shot, in turn forwards and backwards (Ruder 2016, section 5.3)."""
 
     passes: Annotated[int, Field(ge=2)]
+    """Forwards and backwards together."""
     iterations: Count
+    """Of each frame in each pass."""
     blend_weight: NonNegative
+    """Of the painting carried along from the neighbour, beside that of the last pass."""
     temporal_from_pass: Count
+    """The first pass, counted from 1, that is held to the neighbour."""
     temporal_weight: NonNegative
+    """Then, in place of that of stylize."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

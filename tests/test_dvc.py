@@ -1,4 +1,4 @@
-"""The promises of ``dvc.yaml``, asked of DVC itself; the table of what reruns is the README's."""
+"""The promises of ``dvc.yaml``, asked of DVC itself; the table of what reruns is that of ``docs/pipeline.md``."""
 
 import ast
 import re
@@ -18,6 +18,7 @@ PLUMBING = {"pipeline/__init__.py", "pipeline/stages/__init__.py", "pipeline/pai
 }
 """Code that carries settings and files from one place to another and shapes no result."""
 
+PAGE = (ROOT / "docs/pipeline.md").read_text()
 STAGES: dict[str, dict[str, Any]] = {
     name: stage.get("do", stage) for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items()
 }
@@ -78,9 +79,9 @@ def would_run(folder: Path) -> set[str]:
     return {name.partition("@")[0] for name in re.findall(r"Running stage '([^']+)'", answer)}
 
 
-def readme_table() -> list[tuple[str, set[str]]]:
-    """What was changed, and the stages that the README says run again."""
-    rows = re.findall(r"^\| `([^`]+)` \| ((?:`[a-z]+`(?:, )?)+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+def documented() -> list[tuple[str, set[str]]]:
+    """What was changed, and the stages that run again, as the page says."""
+    rows = re.findall(r"^\| `([^`]+)` \| ((?:`[a-z]+`(?:, )?)+) \|$", PAGE, re.MULTILINE)
     return [(changed, set(re.findall(r"`([a-z]+)`", stages))) for changed, stages in rows]
 
 
@@ -89,12 +90,12 @@ def test_nothing_runs_when_nothing_changed(finished: Path) -> None:
     assert "up to date" in dvc(finished, "status")
 
 
-def test_every_row_of_the_readme_is_tested() -> None:
-    table = (ROOT / "README.md").read_text().split("| changed | stages that run |\n|---|---|\n")[1].split("\n\n")[0]
-    assert len(readme_table()) == len(table.splitlines())
+def test_every_row_of_the_page_is_tested() -> None:
+    table = PAGE.split("| changed | stages that run |\n|---|---|\n")[1].split("\n\n")[0]
+    assert len(documented()) == len(table.splitlines())
 
 
-@pytest.mark.parametrize(("changed", "stages"), readme_table(), ids=[changed for changed, _ in readme_table()])
+@pytest.mark.parametrize(("changed", "stages"), documented(), ids=[changed for changed, _ in documented()])
 def test_exactly_what_depends_on_a_change_reruns(finished: Path, changed: str, stages: set[str]) -> None:
     path = finished / (changed if changed.endswith(".py") else "params.yaml")
     before = path.read_text()

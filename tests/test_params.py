@@ -90,8 +90,8 @@ def test_contact_is_one_where_somebody_can_be_found(user_agent: str, named: bool
     assert names_contact(user_agent) == named
 
 
-def test_no_crawl_of_live_museums_with_the_contact_of_the_readme(workspace: Path) -> None:
-    user_agent = re.search(r"^  user_agent: (.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+def test_no_crawl_of_live_museums_with_the_contact_of_the_documents(workspace: Path) -> None:
+    user_agent = re.search(r"^  user_agent: (.*)$", (ROOT / "docs/crawling.md").read_text(), re.MULTILINE)
     assert user_agent
     edit(workspace, "crawl", "user_agent", user_agent[1])
     assert load_params().crawl.sources == ("sample",)

@@ -217,7 +217,7 @@ def read_image(path: Path) -> bytes:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error}); `dvc repro -f prepare` makes it anew") from None
+        raise UserError(f"{path} cannot be read ({error}); `dvc repro -sf prepare` makes it anew") from None
     return data
 
 

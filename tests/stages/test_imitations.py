@@ -278,7 +278,7 @@ def test_painting_that_cannot_be_read_is_named() -> None:
         for path in paintings:
             damage(path)
         with pytest.raises(
-            UserError, match=r"painting/[pq]\.jpg cannot be read .*; `dvc repro -f prepare` makes it anew$"
+            UserError, match=r"painting/[pq]\.jpg cannot be read .*; `dvc repro -sf prepare` makes it anew$"
         ):
             main([])
 
@@ -392,7 +392,7 @@ def test_photograph_that_cannot_be_read_is_named(damage: bytes | None) -> None:
         photo.unlink()
     else:
         photo.write_bytes(damage)
-    with pytest.raises(UserError, match=rf"^{photo} cannot be read .*; `dvc repro -f prepare` makes it anew$"):
+    with pytest.raises(UserError, match=rf"^{photo} cannot be read .*; `dvc repro -sf prepare` makes it anew$"):
         main([])
     assert not TABLE.exists()
 

@@ -239,7 +239,7 @@ def test_names_cannot_leave_their_folder(museum: Museum) -> None:
     outside = Path("data/escape.jpg")
     outside.write_bytes(encoded(scene(), "JPEG"))
     museum.entries.append(museum.entries[0] | {"id": "../../../escape"})
-    with pytest.raises(UserError, match=r"manifest\.jsonl:1: id: .*; run `dvc repro -f index`"):
+    with pytest.raises(UserError, match=r"manifest\.jsonl:1: id: .*; run `dvc repro -sf index`"):
         museum.prepare()
     assert not Path("data/images").exists()
 

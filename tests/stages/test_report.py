@@ -439,7 +439,7 @@ def test_mistakes_are_told_in_one_sentence() -> None:
     with pytest.raises(UserError, match=r"accepted\.csv has an image that data/index/manifest\.jsonl does not"):
         main([])
     MANIFEST.write_text("{}\n")
-    with pytest.raises(UserError, match=r"manifest\.jsonl:1: source: .*; run `dvc repro -f index`"):
+    with pytest.raises(UserError, match=r"manifest\.jsonl:1: source: .*; run `dvc repro -sf index`"):
         main([])
 
 
