@@ -28,7 +28,15 @@ from pipeline.vgg import save_tensors
 from tests.networks import SMALL, set_params, write_images, write_random_weights
 from tests.pictures import scene
 
-SETTINGS = {"fine_channels": 4, "coarse_channels": 6, "side_px": 32, "style_side_px": 40, "steps": 4}
+SETTINGS = {
+    "start": None,
+    "fine_channels": 4,
+    "coarse_channels": 6,
+    "blocks": 1,
+    "side_px": 32,
+    "style_side_px": 40,
+    "steps": 4,
+}
 
 
 def give_styles(*names: str) -> None:
