@@ -100,10 +100,11 @@ def _go_on(commands: Commands) -> Run:
 
 
 def _tell(message: str, status: int) -> None:
-    run = None
+    where: dict[str, str] = {}
     with suppress(UserError, OSError):
-        run = load_run()
-    notify(message, exit_status=status, snapshot=run and run.snapshot, step=run and run.step)
+        if run := load_run():
+            where = {"snapshot": run.snapshot, "step": run.step}
+    notify(message, exit_status=status, **where)
 
 
 class _Quiet(RotatingFileHandler):

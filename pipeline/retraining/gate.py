@@ -26,13 +26,13 @@ class Comparison:
         """Why the new model may not be put into service; none if it may."""
         found = []
         accuracy, calibration = (self.new["all"][name] for name in (BALANCED, CALIBRATION))
-        if accuracy < settings.min_balanced_accuracy:
+        if not accuracy >= settings.min_balanced_accuracy:  # nor does one pass that is not a number
             found.append(f"balanced accuracy is {accuracy:.3f}, less than {settings.min_balanced_accuracy}")
-        if calibration > settings.max_calibration_error:
+        if not calibration <= settings.max_calibration_error:
             found.append(f"calibration error is {calibration:.3f}, more than {settings.max_calibration_error}")
         for source, figures in (self.service or {"sources": {}})["sources"].items():
             before, now = figures[BALANCED], self.new["sources"][source][BALANCED]
-            if now < round(before - settings.max_source_loss, 6):
+            if not now >= round(before - settings.max_source_loss, 6):
                 found.append(f"balanced accuracy of {source} is {now:.3f} instead of {before:.3f}")
         return found
 

@@ -27,7 +27,7 @@ from pipeline.retraining.repository import Repository
 
 RUNS = Path(".retrain/runs")
 """For each snapshot, what its last run leaves for inspection."""
-NEW_FILES = (Path("data/metrics"), Path("data/plots"), frozen.TABLE, frozen.TRACKED)
+NEW_FILES = (Path("dvc.lock"), Path("data/metrics"), Path("data/plots"), frozen.TABLE, frozen.TRACKED)
 """What a promoted run may commit for the first time."""
 PATIENCE = 3
 """Calls that may fail on one snapshot before a newer one is taken."""
