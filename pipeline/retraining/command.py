@@ -56,6 +56,7 @@ def retrain_command(
       75   another run is under way
       143  stopped by SIGTERM; the next run goes on
     """  # noqa: D301, click reads the escape
+    start = Path.cwd()
     os.chdir(clone)
     if not (PARAMS.exists() and Path(".git").exists()):
         raise UserError(f"{Path.cwd()} is not a clone of the project; name one with --clone")
@@ -67,6 +68,7 @@ def retrain_command(
         raise typer.Exit(BUSY) from None
     if not run.outcome:
         log.info("starting again, in the code that has come with the update")
+        os.chdir(start)  # where the arguments are meant
         os.execv(sys.executable, [sys.executable, *sys.argv])  # noqa: S606
     if run.outcome == "gated":
         typer.echo(f"gated: {run.message}", err=True)

@@ -14,7 +14,7 @@ class Hook(BaseHTTPRequestHandler):
 
     bodies: list[dict[str, Any]]
 
-    def do_POST(self) -> None:  # noqa: N802, as http.server calls it
+    def do_POST(self) -> None:
         self.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
         self.send_response(int(self.path[-3:]))
         self.send_header("Location", "/secret/elsewhere/200")
