@@ -236,10 +236,11 @@ def test_too_few_groups_name_the_parameter(groups: list[list[tuple[str, str]]]) 
         assign(museum(groups))
 
 
+@settings(max_examples=40, deadline=None)
 @given(groups=st.lists(st.lists(STRATA, min_size=1, max_size=4), min_size=9, max_size=120), seed=st.integers(0, 2**31))
 def test_a_test_split_that_is_held_changes_nothing(groups: list[list[tuple[str, str]]], seed: int) -> None:
     """So that freezing it does not train anything anew."""
-    pictures = grouped(groups)
+    pictures = museum(groups)
     try:
         splits = assign(pictures, seed)
     except UserError:
@@ -249,7 +250,7 @@ def test_a_test_split_that_is_held_changes_nothing(groups: list[list[tuple[str, 
 
 
 def test_held_groups_are_for_the_test_whatever_the_shares() -> None:
-    pictures = grouped([[("a", "photo"), ("a", "painting")]] * 100)
+    pictures = museum([[("a", "photo"), ("a", "painting")]] * 100)
     held = sorted(set(pictures.values()))[:50]
     splits = assign(pictures, held=held)
     assert {group for group, split in splits.items() if split == "test"} == set(held)
@@ -271,6 +272,7 @@ def test_what_is_like_a_frozen_picture_is_held_with_its_group() -> None:
     assert held_groups(groups, Frozen.of([]), 64) == set()
 
 
+@settings(max_examples=40, deadline=None)
 @given(collections(), st.integers(0, 8), st.data())
 def test_no_picture_outside_the_test_is_near_a_frozen_one(
     pictures: list[Picture], max_bits: int, data: st.DataObject

@@ -92,13 +92,17 @@ class Retraining:
     def _update(self, run: Run) -> Run:
         """Take the newest commit; what an earlier run changed and did not promote is kept as a patch."""
         self._repository.check_identity()
-        self._commands.dvc("config", "core.remote", timeout_s=QUICK_TIMEOUT_S)
         tip, before, last = self._repository.fetch(), self._repository.head(), load_run()
         if last is None or last.outcome == "promoted":
             self._repository.check_nothing_to_lose(tip)
         else:
             self._repository.write_changes(_folder(last) / "changes.patch")
         self._repository.take(tip)
+        try:
+            self._commands.dvc("config", "core.remote", timeout_s=QUICK_TIMEOUT_S)
+        except UserError as error:
+            advice = "`dvc remote add --default NAME ADDRESS` says where to push, commit what it writes"
+            raise UserError(f"{error}; {advice}") from None
         if Path(sys.prefix).resolve() == Path(".venv").resolve():  # the clone's own environment runs the clone's code
             self._commands.run("make setup", "make", "setup", timeout_s=QUICK_TIMEOUT_S)
             self._code_is_new = tip != before

@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.console import UserError
 from pipeline.retraining import frozen
-from pipeline.tables import write_table
+from pipeline.tables import read_table, write_table
 from scrapers.items import Work, write_manifest
 
 COLUMNS = ("path", "source", "label", "id", "group", "split", "phash")
@@ -23,9 +23,19 @@ def _accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         address = f"https://example.org/{name}.jpg"
         works.append(
             Work(
-                **{"source": source, "id": name, "label": "photo", "group": f"own-{number}", "title": "A"},
-                **{"creator": "B", "year": None, "licence": "CC0-1.0", "licence_url": address, "page_url": address},
-                **{"image_url": address, "width_px": None, "height_px": None},
+                source=source,
+                id=name,
+                label="photo",
+                group=f"own-{number}",
+                title="A",
+                creator="B",
+                year=None,
+                licence="CC0-1.0",
+                licence_url=address,
+                page_url=address,
+                image_url=address,
+                width_px=None,
+                height_px=None,
             )
         )
         values = (path, source, "photo", name, "met/merged", ("train", "test")[number // 3], f"{number << 32:016x}")
@@ -43,7 +53,7 @@ def files() -> set[str]:
 def test_the_test_split_is_copied_once() -> None:
     assert frozen.freeze()
     assert files() == {"work-3", "work-4", "work-5"}
-    rows = frozen.read_table(frozen.TABLE)
+    rows = read_table(frozen.TABLE)
     assert [(row["group"], row["phash"]) for row in rows] == [
         (f"{source}/own-{number}", f"{number << 32:016x}") for number, source in ((3, "nga"), (4, "met"), (5, "nga"))
     ]
@@ -53,10 +63,11 @@ def test_the_test_split_is_copied_once() -> None:
 
 
 def test_a_copy_that_was_interrupted_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("shutil.copyfile", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        frozen.freeze()
-    assert frozen.read_table(frozen.TABLE) == []
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.copyfile", lambda *_: pytest.fail("interrupted"))
+        with pytest.raises(pytest.fail.Exception, match="interrupted"):
+            frozen.freeze()
+    assert read_table(frozen.TABLE) == []
     assert frozen.freeze()
     assert len(files()) == 3
 
@@ -71,7 +82,7 @@ def test_what_is_excluded_goes() -> None:
     frozen.freeze()
     frozen.remove(["nga/work-3", "met/work-5", "met/work-0"])
     assert files() == {"work-4", "work-5"}
-    assert [row["id"] for row in frozen.read_table(frozen.TABLE)] == ["work-4", "work-5"]
+    assert [row["id"] for row in read_table(frozen.TABLE)] == ["work-4", "work-5"]
     frozen.remove([])
     assert not frozen.missing()
 

@@ -259,7 +259,7 @@ def test_an_unreachable_remote_costs_no_second_training(clone: Path) -> None:
 
 def test_commits_of_others_come_first(clone: Path) -> None:
     """A run takes days; what others have pushed meanwhile is taken up before anything of it is published."""
-    pushed = []
+    pushed: list[str] = []
 
     def meanwhile(name: str) -> None:
         if name == "dvc push" and not pushed:
@@ -272,9 +272,6 @@ def test_commits_of_others_come_first(clone: Path) -> None:
 
 
 def test_another_commit_on_top_of_what_was_pushed_is_no_trouble(clone: Path) -> None:
-    class StopAfterPush(Exception):  # noqa: N818
-        pass
-
     def stop(name: str) -> None:
         if name == "git push":
             git("push", "--quiet", "--atomic", "origin", "HEAD:main", git("tag"))
@@ -334,6 +331,16 @@ def test_who_commits_is_asked_before_hours_are_spent(clone: Path, monkeypatch: p
     monkeypatch.delenv("EMAIL", raising=False)
     with pytest.raises(UserError, match="git var failed"):
         retrain()
+
+
+def test_where_to_push_is_asked_before_hours_are_spent(clone: Path) -> None:
+    def refuse(name: str) -> None:
+        if name == "dvc config core.remote":
+            raise UserError("dvc config core.remote failed: option 'remote' doesn't exist")
+
+    with pytest.raises(UserError, match="doesn't exist; `dvc remote add --default NAME ADDRESS` says where"):
+        retrain(refuse)
+    check_promoted(retrain(), 0.9)
 
 
 def test_what_is_excluded_leaves_the_frozen_images(clone: Path) -> None:

@@ -220,8 +220,10 @@ def test_what_is_like_a_frozen_image_is_for_the_test(museum: Museum) -> None:
     rows = table("accepted.csv")
     trained = [row for row in rows.values() if row["split"] == "train"]
     looks, own = trained[0], next(row for row in trained if row["group"] != trained[0]["group"])
-    lines = [f"{index},sample,photo,gone-{index},{group},{phash}\n"
-        for index, (group, phash) in enumerate([("sample/gone", looks["phash"]), (own["group"], "")])]
+    lines = [
+        f"{index},sample,photo,gone-{index},{group},{phash}\n"
+        for index, (group, phash) in enumerate([("sample/gone", looks["phash"]), (own["group"], "")])
+    ]
     Path("data/frozen.csv").write_text("path,source,label,id,group,phash\n" + "".join(lines))
     museum.prepare()
     after = table("accepted.csv")
