@@ -38,6 +38,7 @@ from pipeline.painting.mask import load_mask, under_mask
 from pipeline.painting.shots import find_shots, paint_shots
 from pipeline.painting.work import Work
 from pipeline.params import Colours, default_params
+from pipeline.retraining.command import retrain_command
 from pipeline.video import parse_frames, probe, read_times
 
 OUTPUT_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
@@ -223,6 +224,7 @@ def check_command() -> None:
 
 
 app.command("stream")(stream_command)
+app.command("retrain")(retrain_command)
 
 
 def main() -> None:

@@ -319,6 +319,17 @@ class Measure:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class Retrain:
+    """What a new model has to reach to go into service, and how long a scheduled run may take."""
+
+    min_balanced_accuracy: Ratio
+    max_source_loss: Ratio
+    max_calibration_error: Ratio
+    repro_timeout_h: Positive
+    push_timeout_h: Positive
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Params:
     """The whole of ``params.yaml``."""
 
@@ -336,6 +347,7 @@ class Params:
     stylize: Stylize
     distill: Distill
     measure: Measure
+    retrain: Retrain
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -6,7 +6,7 @@ that are alike are merged, whatever their labels, so that a painting and a photo
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,6 +53,30 @@ class Picture:
     def look(self) -> str:
         """What pictures are compared by. Plain ones are alike only if their files are equal."""
         return self.phash or self.sha256
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """Pictures on which one model after the other is compared, so that none may learn from anything like them.
+
+    ``groups`` have their ``source/group``, ``hashes`` their perceptual hashes.
+    """
+
+    groups: frozenset[str]
+    hashes: NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, rows: Iterable[Mapping[str, str]]) -> "Frozen":
+        """From a table with the columns group and phash, which is empty for a plain picture."""
+        rows = list(rows)
+        hashes = [int(row["phash"], 16) for row in rows if row["phash"]]
+        return cls(frozenset(row["group"] for row in rows), np.array(hashes, dtype=np.uint64))
+
+    def holds(self, group: str, phash: str | None, max_bits: int) -> bool:
+        """Whether a picture is of the same group as one of these, or looks like it."""
+        if group in self.groups:
+            return True
+        return bool(phash) and bool((np.bitwise_count(self.hashes ^ np.uint64(int(phash or "", 16))) <= max_bits).any())
 
 
 def near_pairs(hashes: NDArray[np.uint64], max_bits: int) -> NDArray[np.intp]:
@@ -112,25 +136,45 @@ def merge_groups(pictures: Sequence[Picture], near: Mapping[str, Sequence[str]])
     return {picture: first[component[index]] for picture, index in zip(pictures, group_index, strict=True)}
 
 
+def held_groups(groups: Mapping[Picture, str], frozen: Frozen, max_bits: int) -> set[str]:
+    """The groups of ``groups`` (picture to group) that have something of ``frozen``."""
+    return {
+        group
+        for picture, group in groups.items()
+        if frozen.holds(f"{picture.source}/{picture.group}", picture.phash, max_bits)
+    }
+
+
 def assign_splits(
-    pictures: Mapping[Picture, str], *, validation_ratio: float, test_ratio: float, seed: int
+    pictures: Mapping[Picture, str],
+    *,
+    validation_ratio: float,
+    test_ratio: float,
+    seed: int,
+    held: Collection[str] = (),
 ) -> dict[str, Split]:
     """The split of each group of ``pictures`` (picture to group), stratified by source and label.
 
-    Groups are drawn in the order of a hash of their name, test first, until every stratum has its share; so a new
-    group moves hardly any other. A group too large for any share is for training, and no part of what the others
-    share. Every split gets every label. Raises :class:`UserError` if there are too few groups.
+    The groups of ``held`` are for the test, whatever the shares. The others are drawn in the order of a hash of their
+    name, test first, until every stratum has its share; so a new group moves hardly any other. A group too large for
+    any share is for training, and no part of what the others share. Every split gets every label. Raises
+    :class:`UserError` if there are too few groups.
     """
     sizes: dict[str, Size] = defaultdict(Counter)
     for picture, group in pictures.items():
         sizes[group][picture.source, picture.label] += 1
     most = _quota(sizes.values(), max(validation_ratio, test_ratio))
     shared = [size for size in sizes.values() if _fits(size, Counter(), most)]
-    left = sorted(sizes, key=lambda group: hashlib.sha256(f"{seed}:{group}".encode()).digest())
-    splits: dict[str, Split] = dict.fromkeys(sizes, "train")
-    shares: tuple[tuple[Split, float], ...] = (("test", test_ratio), ("validation", validation_ratio))
-    for split, ratio in shares:
-        drawn = _draw({group: sizes[group] for group in left}, _quota(shared, ratio))
+    held = sizes.keys() & set(held)
+    left = sorted(sizes.keys() - held, key=lambda group: hashlib.sha256(f"{seed}:{group}".encode()).digest())
+    splits: dict[str, Split] = {group: "test" if group in held else "train" for group in sizes}
+    shares: tuple[tuple[Split, float, Collection[str]], ...] = (
+        ("test", test_ratio, held),
+        ("validation", validation_ratio, ()),
+    )
+    for split, ratio, already in shares:
+        filled = sum((sizes[group] for group in already), Counter[Stratum]())
+        drawn = _draw({group: sizes[group] for group in left}, _quota(shared, ratio), filled)
         splits |= dict.fromkeys(drawn, split)
         left = [group for group in left if group not in drawn]
     _check_every_label(sizes, splits)
@@ -149,10 +193,9 @@ def _fits(size: Size, filled: Size, quota: Mapping[Stratum, float]) -> bool:
     return all(filled[stratum] + count / 2 <= quota.get(stratum, 0) for stratum, count in size.items())
 
 
-def _draw(sizes: Mapping[str, Size], quota: Mapping[Stratum, float]) -> set[str]:
-    """Groups, in order, that fit; then the smallest with a label that is still missing."""
+def _draw(sizes: Mapping[str, Size], quota: Mapping[Stratum, float], filled: Size) -> set[str]:
+    """Groups, in order, that fit to what is ``filled``; then the smallest with a label that is still missing."""
     drawn: set[str] = set()
-    filled: Size = Counter()
     for group, size in sizes.items():
         if _fits(size, filled, quota):
             drawn.add(group)

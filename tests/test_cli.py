@@ -59,6 +59,20 @@ def test_an_image_is_painted_with_the_installed_model(project: Path) -> None:
     assert np.abs(np.asarray(painted, float) - np.asarray(Image.open("photo.jpg").resize((80, 53)), float)).mean() > 1
 
 
+def test_the_models_in_service_come_before_those_trained_last(project: Path) -> None:
+    assert installed.find_model() == installed.PRETRAINED
+    assert installed.find_fast() == installed.FAST_PRETRAINED
+    for name in (installed.MODEL, installed.FAST):
+        name.parent.mkdir(parents=True, exist_ok=True)
+        name.touch()
+    assert (installed.find_model(), installed.find_fast()) == (installed.MODEL, installed.FAST)
+    Path("service/one").mkdir(parents=True)
+    Path("service/current").symlink_to("one")
+    Path("service/one/classifier.safetensors").touch()
+    assert installed.find_model() == Path("service/current/classifier.safetensors")
+    assert installed.find_fast() == installed.FAST
+
+
 def test_a_part_of_a_video_is_painted(project: Path) -> None:
     arguments = "video clip.mp4 --style style.png --output out.mp4 --width 64 --frames 1:3".split()
     assert paint(*arguments).exit_code == 0

@@ -1,5 +1,5 @@
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import combinations
 
@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from pipeline.console import UserError
 from pipeline.splits import (
     SPLITS,
+    Frozen,
     Picture,
     Split,
     alike,
     assign_splits,
     find_duplicates,
+    held_groups,
     merge_groups,
     near_pairs,
 )
@@ -43,8 +45,10 @@ def picture(
     )
 
 
-def assign(pictures: dict[Picture, str], seed: int = 1) -> dict[str, Split]:
-    return assign_splits(pictures, validation_ratio=RATIOS["validation"], test_ratio=RATIOS["test"], seed=seed)
+def assign(pictures: dict[Picture, str], seed: int = 1, held: Collection[str] = ()) -> dict[str, Split]:
+    return assign_splits(
+        pictures, validation_ratio=RATIOS["validation"], test_ratio=RATIOS["test"], seed=seed, held=held
+    )
 
 
 def counts(pictures: dict[Picture, str], splits: dict[str, Split]) -> Counter[tuple[str, str, str]]:
@@ -230,3 +234,53 @@ def test_one_huge_group_is_for_training() -> None:
 def test_too_few_groups_name_the_parameter(groups: list[list[tuple[str, str]]]) -> None:
     with pytest.raises(UserError, match=r"raise crawl\.per_class$"):
         assign(museum(groups))
+
+
+@settings(max_examples=40, deadline=None)
+@given(groups=st.lists(st.lists(STRATA, min_size=1, max_size=4), min_size=9, max_size=120), seed=st.integers(0, 2**31))
+def test_a_test_split_that_is_held_changes_nothing(groups: list[list[tuple[str, str]]], seed: int) -> None:
+    """So that freezing it does not train anything anew."""
+    pictures = museum(groups)
+    try:
+        splits = assign(pictures, seed)
+    except UserError:
+        assume(False)
+    held = {group for group, split in splits.items() if split == "test"}
+    assert assign(pictures, seed, held) == splits
+
+
+def test_held_groups_are_for_the_test_whatever_the_shares() -> None:
+    pictures = museum([[("a", "photo"), ("a", "painting")]] * 100)
+    held = sorted(set(pictures.values()))[:50]
+    splits = assign(pictures, held=held)
+    assert {group for group, split in splits.items() if split == "test"} == set(held)
+    assert Counter(splits.values())["validation"] == 15
+
+
+def test_what_is_like_a_frozen_picture_is_held_with_its_group() -> None:
+    pictures = [
+        picture(0, group="own", phash=f"{2**40:016x}"),
+        picture(1, group="looks", phash=f"{0b111:016x}"),
+        picture(2, group="looks", phash=f"{2**50 - 1:016x}"),
+        picture(3, group="differs", phash=f"{0b1111:016x}"),
+        picture(4, group="plain"),
+        picture(5, source="b", group="own"),
+    ]
+    frozen = Frozen.of([{"group": "a/own", "phash": ""}, {"group": "a/gone", "phash": f"{0:016x}"}])
+    groups = {each: f"{each.source}/{each.group}" for each in pictures}
+    assert held_groups(groups, frozen, 3) == {"a/own", "a/looks"}
+    assert held_groups(groups, Frozen.of([]), 64) == set()
+
+
+@settings(max_examples=40, deadline=None)
+@given(collections(), st.integers(0, 8), st.data())
+def test_no_picture_outside_the_test_is_near_a_frozen_one(
+    pictures: list[Picture], max_bits: int, data: st.DataObject
+) -> None:
+    gone = data.draw(st.lists(st.sampled_from(pictures), unique=True))
+    frozen = [{"group": "x/gone", "phash": each.phash or ""} for each in gone]
+    groups = merge_groups(pictures, alike(pictures, max_bits))
+    held = held_groups(groups, Frozen.of(frozen), max_bits)
+    for each in pictures:
+        if each.phash and any(row["phash"] and differing_bits(each.phash, row["phash"]) <= max_bits for row in frozen):
+            assert groups[each] in held

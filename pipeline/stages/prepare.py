@@ -1,6 +1,7 @@
 """Accept or reject every crawled image, and split the accepted ones.
 
-Reads ``data/index/manifest.jsonl`` and ``data/raw/``. Writes the accepted images, upright sRGB JPEGs of a limited size,
+Reads ``data/index/manifest.jsonl``, ``data/raw/`` and ``data/frozen.csv``, the images on which `paint retrain` compares
+models: what is like one of them is for the test. Writes the accepted images, upright sRGB JPEGs of a limited size,
 to ``data/images/<source>/<label>/<id>.jpg``; ``data/prepare/accepted.csv`` and ``rejected.csv``, of which one or the
 other lists each image; ``data/metrics/prepare.json``; a contact sheet of each label to ``data/sheets/``.
 
@@ -24,13 +25,24 @@ from pipeline.console import UserError, progress, run
 from pipeline.files import replacing, write_json
 from pipeline.manifest import load_manifest
 from pipeline.params import Prepare, load_params
-from pipeline.splits import SPLITS, Picture, Split, alike, assign_splits, find_duplicates, merge_groups
-from pipeline.tables import write_table
+from pipeline.splits import (
+    SPLITS,
+    Frozen,
+    Picture,
+    Split,
+    alike,
+    assign_splits,
+    find_duplicates,
+    held_groups,
+    merge_groups,
+)
+from pipeline.tables import read_table, write_table
 from pipeline.workers import in_processes
 from scrapers.items import LABELS, Work
 
 MANIFEST = Path("data/index/manifest.jsonl")
 RAW = Path("data/raw")
+FROZEN = Path("data/frozen.csv")
 IMAGES = Path("data/images")
 ACCEPTED = Path("data/prepare/accepted.csv")
 REJECTED = Path("data/prepare/rejected.csv")
@@ -72,12 +84,14 @@ def main(argv: Sequence[str]) -> None:
 
     near = alike(pictures, params.near_duplicate_bits)
     groups = merge_groups(pictures, near)
+    frozen = Frozen.of(read_table(FROZEN) if FROZEN.exists() else [])
+    held = held_groups(groups, frozen, params.near_duplicate_bits)
     for picture, kept in find_duplicates(pictures, near).items():
         reason = "duplicate" if picture.sha256 == kept.sha256 else "near-duplicate"
         rejections.append(_rejection(picture, picture.raw, reason, f"of {kept.raw}"))
         del groups[picture]
     splits = assign_splits(
-        groups, validation_ratio=params.validation_ratio, test_ratio=params.test_ratio, seed=params.seed
+        groups, validation_ratio=params.validation_ratio, test_ratio=params.test_ratio, seed=params.seed, held=held
     )
 
     remove_all_but({Path(picture.path) for picture in groups})

@@ -215,6 +215,24 @@ def test_a_photograph_of_a_painting_joins_its_group(museum: Museum) -> None:
     assert (int(painting["phash"], 16) ^ int(photo["phash"], 16)).bit_count() <= 6
 
 
+def test_what_is_like_a_frozen_image_is_for_the_test(museum: Museum) -> None:
+    museum.prepare()
+    rows = table("accepted.csv")
+    trained = [row for row in rows.values() if row["split"] == "train"]
+    looks, own = trained[0], next(row for row in trained if row["group"] != trained[0]["group"])
+    lines = [
+        f"{index},sample,photo,gone-{index},{group},{phash}\n"
+        for index, (group, phash) in enumerate([("sample/gone", looks["phash"]), (own["group"], "")])
+    ]
+    Path("data/frozen.csv").write_text("path,source,label,id,group,phash\n" + "".join(lines))
+    museum.prepare()
+    after = table("accepted.csv")
+    for row in rows.values():
+        if row["group"] in (looks["group"], own["group"]):
+            assert after[f"{row['source']}/{row['label']}/{row['id']}"]["split"] == "test"
+    assert {row["split"] for row in after.values()} == {"train", "validation", "test"}
+
+
 def test_plain_pictures_are_not_each_others_duplicates(museum: Museum) -> None:
     colours = ["white", "navy", "tan"]
     for colour in colours:
