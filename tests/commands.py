@@ -18,7 +18,7 @@ from typer.main import get_command
 from pipeline.cli import app
 from tests.conftest import ROOT
 
-OTHERS = {".", "cd", "cp", "exec", "flock", "git", "mkdir", "sed", "set"}
+OTHERS = {".", "cd", "cp", "git", "journalctl", "ln", "mkdir", "mv", "sudo", "systemctl"}
 """Programs that are not ours: bash has looked at the line, that is all."""
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 STAGES = set(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])

