@@ -196,7 +196,7 @@ def train(
             num_sanity_val_steps=0,
         )
         module = Finetuner(network, settings, len(loaders[0].batch_sampler.sampler))  # type: ignore[arg-type, union-attr]
-        trainer.fit(module, *loaders)
+        trainer.fit(module, loaders[0], loaders[1])
     return history.rows
 
 

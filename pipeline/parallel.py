@@ -8,8 +8,10 @@ device alone would see, so the losses are the same but for rounding.
 import logging
 import os
 import sys
+import threading
+import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -36,8 +38,8 @@ class Share:
     def of(cls, machine: Machine) -> Self:
         """That of this process, as torchrun or Lightning has told it by the environment.
 
-        It is given a GPU of its own, and a helper keeps quiet. Raises :class:`UserError` for more devices than there
-        are.
+        It is given a GPU of its own; a helper keeps quiet, and ends with the process that started it. Raises
+        :class:`UserError` for more devices than there are.
         """
         if machine.processes == 1:
             return cls(machine)
@@ -48,8 +50,10 @@ class Share:
         share = cls(machine, rank if rank >= 0 else max(node, 0) * machine.devices + max(local, 0))
         if pick_device().type == "cuda":
             torch.cuda.set_device(max(local, 0))
-        for name in ("lightning_fabric",) if share.leads else (None, "lightning_fabric"):
-            logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+        if not share.leads:
+            logging.getLogger().setLevel(logging.WARNING)
+            threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
         return share
 
     @property
@@ -72,6 +76,13 @@ class Share:
 
 
 ALONE = Share()
+
+
+def _end_with(parent: int) -> None:
+    """One that waits for the others would do so for half an hour."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 class SharedBatches(BatchSampler):
@@ -99,7 +110,8 @@ class SharedBatches(BatchSampler):
 
 def fit(
     module: pl.LightningModule,
-    loaders: "Sequence[DataLoader[Any]]",
+    training: "DataLoader[Any]",
+    validating: "DataLoader[Any] | None" = None,
     *,
     share: Share,
     resume: Path | None,
@@ -129,7 +141,7 @@ def fit(
             warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
             warnings.filterwarnings("ignore", ".*does not have many workers")
             warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")
-            trainer.fit(module, *loaders, ckpt_path=resume, weights_only=True)
+            trainer.fit(module, training, validating, ckpt_path=resume, weights_only=True)
     except SIGTERMException:
         sys.exit(143)  # it would exit with 0, as if the training were complete
     except RuntimeError as error:

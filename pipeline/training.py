@@ -191,7 +191,8 @@ def _fit(network: VGG16, task: Task, settings: Finetune, finished: int, share: S
     with bar:
         fit(
             module,
-            [training, validating],
+            training,
+            validating,
             share=share,
             resume=task.last if finished else None,
             precision="bf16-mixed" if network_dtype(pick_device()) == torch.bfloat16 else "32-true",

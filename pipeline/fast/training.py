@@ -195,7 +195,7 @@ def distill(
     with bar:
         fit(
             module,
-            [loader],
+            loader,
             share=share,
             resume=run.last if finished else None,
             max_epochs=settings.steps // settings.checkpoint_steps,

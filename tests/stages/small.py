@@ -12,7 +12,7 @@ from tests.networks import SMALL
 
 def main(argv: Sequence[str]) -> None:
     vgg.CHANNELS.update(SMALL)
-    device.network_dtype = lambda _: torch.float32
+    vars(device)["network_dtype"] = lambda _: torch.float32
     torch.set_num_threads(1)
     importlib.import_module(f"pipeline.stages.{argv[0]}").main(argv[1:])
 
