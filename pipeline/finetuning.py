@@ -16,6 +16,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
+from torchmetrics import MeanMetric
 from torchmetrics.classification import BinaryAccuracy
 from tqdm import tqdm
 
@@ -184,6 +185,8 @@ class Finetuner(pl.LightningModule):
         self._rows = rows
         self._share = share
         self._accuracy = BinaryAccuracy()
+        # Lightning's own mean rounds the number of rows, where processes have unequal shares of them.
+        self._loss = MeanMetric(nan_strategy="disable")
 
     def training_step(self, batch: tuple[Tensor, Tensor], number: int) -> Tensor:
         """Loss of this process's share of a batch."""
@@ -201,8 +204,8 @@ class Finetuner(pl.LightningModule):
         features, targets = batch
         logits = self.network.classify(features)
         self._accuracy(logits.sigmoid(), targets.int())
-        loss = binary_cross_entropy_with_logits(logits, targets)
-        self.log("validation_loss", loss, sync_dist=True, batch_size=len(targets))
+        self._loss(binary_cross_entropy_with_logits(logits, targets), weight=len(targets))
+        self.log("validation_loss", self._loss, batch_size=len(targets))
         self.log("validation_accuracy", self._accuracy, batch_size=len(targets))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -166,6 +166,8 @@ def _compute(network: VGG16, function: Callable[[Tensor], Tensor], features: Pat
 def _fit(network: VGG16, task: Task, settings: Finetune, finished: int, share: Share) -> list[dict[str, float]]:
     """Train on after ``finished`` epochs until the validation loss no longer falls; returns the rows of the curve."""
     train, validation = np.flatnonzero(task.train), np.flatnonzero(task.validation)
+    if len(validation) < share.processes:
+        raise UserError(f"{len(validation)} images to validate on are too few for {share.processes} processes")
     targets = task.rows.targets
     images = int((task.train & task.rows.plain).sum())
     shares = task.rows.shares(task.train, settings.imitation_share)[train]
