@@ -186,7 +186,7 @@ class Finetuner(pl.LightningModule):
         self._share = share
         self._accuracy = BinaryAccuracy()
         # Lightning's own mean rounds the number of rows, where processes have unequal shares of them.
-        self._loss = MeanMetric(nan_strategy="disable")
+        self._loss = MeanMetric(nan_strategy=math.nan)  # it stays what it is
 
     def training_step(self, batch: tuple[Tensor, Tensor], number: int) -> Tensor:
         """Loss of this process's share of a batch."""
