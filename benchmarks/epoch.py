@@ -195,7 +195,8 @@ def train(
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-        trainer.fit(Finetuner(network, settings), *loaders)  # type: ignore[arg-type]
+        module = Finetuner(network, settings, len(loaders[0].batch_sampler.sampler))  # type: ignore[arg-type, union-attr]
+        trainer.fit(module, loaders[0], loaders[1])
     return history.rows
 
 

@@ -15,8 +15,10 @@ import shutil
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass
-from itertools import groupby
+from functools import partial
+from itertools import accumulate, groupby, pairwise
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -25,8 +27,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.classification import VIEWS_AT_A_TIME, load_crops
+from pipeline.classification import VIEWS_AT_A_TIME, ViewsOfImage, find_starts, load_crops
+from pipeline.cluster import in_cluster
 from pipeline.console import UserError, progress
+from pipeline.device import pick_device
 from pipeline.files import write_text
 from pipeline.params import FeatureType
 from pipeline.tables import read_table, write_table
@@ -41,6 +45,9 @@ CODE = [
 ]
 """What decides the features that are computed."""
 
+BATCHES_OF_A_WORKER = 16
+"""What a worker that dies has computed for nothing, at most."""
+Features = NDArray[np.float16 | np.float32]
 CHECKSUM_BYTES = len("00000000\n")
 
 log = logging.getLogger(__name__)
@@ -73,12 +80,13 @@ class Cache:
 
 
 def cache_features(
-    network: VGG16, rows: Sequence[Row], folder: Path, *, crop_px: int, dtype: FeatureType, seed: int
+    network: VGG16, rows: Sequence[Row], folder: Path, *, crop_px: int, dtype: FeatureType, seed: int, workers: int = 1
 ) -> None:
     """Compute the trunk's output for every row of a cache in ``folder``, or what of it is not there yet.
 
-    An image is decoded once for rows of it that follow each other. A cache of anything else is begun anew. Raises
-    :class:`UserError` for an image that cannot be read, features out of range, and a disk without room.
+    An image is decoded once for rows of it that follow each other. A cache of anything else is begun anew. More than
+    one of ``workers`` compute it with Ray, to the same bytes. Raises :class:`UserError` for an image that cannot be
+    read, features out of range, and a disk without room.
     """
     channels, side = network.get_parameter("conv5_1.weight").shape[1], crop_px // TRUNK_STRIDE_PX
     layout = _Layout((len(rows), channels, side, side), np.dtype(dtype))
@@ -99,7 +107,8 @@ def cache_features(
             each.seek(length)
         # Not through a memory map: a full disk is then an error and not a bus error, and no written page counts as
         # this process's memory.
-        for features in compute_features(network, rows[done:], crop_px=crop_px, dtype=dtype, seed=seed):
+        compute = compute_features if workers == 1 else partial(_compute_in_cluster, workers=workers)
+        for features in compute(network, rows[done:], crop_px=crop_px, dtype=dtype, seed=seed):
             data = [row.tobytes() for row in features]
             file.writelines(data)
             file.flush()
@@ -113,12 +122,20 @@ def cache_features(
 
 
 def compute_features(
-    network: VGG16, rows: Sequence[Row], *, crop_px: int, dtype: FeatureType, seed: int
-) -> Iterator[NDArray[np.float16 | np.float32]]:
-    """The trunk's output in the order of ``rows``, some at a time; raises :class:`UserError` as above."""
+    network: VGG16,
+    rows: Sequence[Row],
+    *,
+    crop_px: int,
+    dtype: FeatureType,
+    seed: int,
+    processes: int | None = None,
+) -> Iterator[Features]:
+    """The trunk's output in the order of ``rows``, some at a time; raises :class:`UserError` as above.
+
+    ``processes`` are those that decode, as :func:`pipeline.classification.load_crops` has them.
+    """
     device = next(network.parameters()).device
-    images = [(Path(path), [row.view for row in group]) for path, group in groupby(rows, attrgetter("path"))]
-    for batch in load_crops(images, crop_px, seed=seed):
+    for batch in load_crops(_images(rows), crop_px, seed=seed, processes=processes):
         for error in filter(None, batch.errors):
             raise error
         for pixels in batch.pixels.split(VIEWS_AT_A_TIME):
@@ -127,6 +144,30 @@ def compute_features(
             if not features.isfinite().all():
                 raise UserError(f"features are too large for {dtype}; set features.dtype to float32")
             yield features.numpy()
+
+
+def _images(rows: Sequence[Row]) -> list[ViewsOfImage]:
+    return [(Path(path), [row.view for row in group]) for path, group in groupby(rows, attrgetter("path"))]
+
+
+def _compute_in_cluster(
+    network: VGG16, rows: Sequence[Row], *, crop_px: int, dtype: FeatureType, seed: int, workers: int
+) -> Iterator[Features]:
+    """As :func:`compute_features`, in the same batches."""
+    images = _images(rows)
+    before = [0, *accumulate(len(views) for _, views in images)]
+    starts = [before[start] for start in find_starts(images)[::BATCHES_OF_A_WORKER]]
+    parts = [rows[start:end] for start, end in pairwise([*starts, len(rows)])]
+    compute = partial(_compute_part, deepcopy(network).cpu(), crop_px=crop_px, dtype=dtype, seed=seed)
+    for computed in in_cluster(compute, parts, workers=workers, on_gpu=True):
+        yield from computed
+
+
+def _compute_part(network: VGG16, rows: Sequence[Row], **settings: Any) -> list[Features]:
+    """Where there is no GPU, every core has a worker already."""
+    device = pick_device()
+    processes = 0 if device.type == "cpu" else None
+    return list(compute_features(network.to(device), rows, processes=processes, **settings))
 
 
 def open_features(folder: Path) -> Cache:

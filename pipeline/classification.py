@@ -50,13 +50,7 @@ class CropDataset(Dataset[Crops]):
         self._images = images
         self._crop_px = crop_px
         self._seed = seed
-        self._starts: list[int] = []
-        free = 0
-        for position, (_, views) in enumerate(images):
-            if len(views) > free:
-                self._starts.append(position)
-                free = VIEWS_AT_A_TIME
-            free -= len(views)
+        self._starts = find_starts(images)
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -78,10 +72,25 @@ class CropDataset(Dataset[Crops]):
         return Crops([path for path, _ in chosen], errors, torch.from_numpy(together).permute(0, 3, 1, 2))
 
 
-def load_crops(images: Sequence[ViewsOfImage], crop_px: int, *, seed: int = 0) -> "DataLoader[Crops]":
-    """The items of :class:`CropDataset` in order, made ahead by other processes."""
+def find_starts(images: Sequence[ViewsOfImage]) -> list[int]:
+    """The positions in ``images`` of the first one of each batch."""
+    starts: list[int] = []
+    free = 0
+    for position, (_, views) in enumerate(images):
+        if len(views) > free:
+            starts.append(position)
+            free = VIEWS_AT_A_TIME
+        free -= len(views)
+    return starts
+
+
+def load_crops(
+    images: Sequence[ViewsOfImage], crop_px: int, *, seed: int = 0, processes: int | None = None
+) -> "DataLoader[Crops]":
+    """The items of :class:`CropDataset` in order, made ahead by so many other processes, or as many as are of use."""
     dataset = CropDataset(images, crop_px, seed)
-    workers = max(0, min(loader_workers(), len(dataset) - 1))  # none for a handful of images: to start one takes longer
+    most = loader_workers() if processes is None else processes
+    workers = max(0, min(most, len(dataset) - 1))  # none for a handful of images: to start one takes longer
     return DataLoader(dataset, batch_size=None, num_workers=workers, worker_init_fn=_start_worker)
 
 

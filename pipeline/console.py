@@ -46,7 +46,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         sys.exit(130)
 
 
-def progress(*, total: int | None, unit: str, description: str, initial: int = 0) -> "tqdm[Any]":
+def progress(*, total: int | None, unit: str, description: str, initial: int = 0, shown: bool = True) -> "tqdm[Any]":
     """A progress bar with rate and ETA on standard error: live on a terminal, a line every 15 s in a log."""
     live = sys.stderr.isatty()
     return tqdm(
@@ -59,4 +59,5 @@ def progress(*, total: int | None, unit: str, description: str, initial: int = 0
         dynamic_ncols=live,
         ncols=None if live else 90,
         smoothing=0.1,
+        disable=not shown,
     )

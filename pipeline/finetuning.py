@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
+from torchmetrics import MeanMetric
 from torchmetrics.classification import BinaryAccuracy
 from tqdm import tqdm
 
@@ -23,6 +24,7 @@ from pipeline.caching import Cache
 from pipeline.classification import NEGATIVE, POSITIVE
 from pipeline.console import UserError
 from pipeline.device import loader_workers, pick_device
+from pipeline.parallel import ALONE, Share, SharedBatches
 from pipeline.params import Finetune
 from pipeline.tables import write_table
 from pipeline.vgg import VGG16
@@ -151,32 +153,50 @@ class RandomRows(Sampler[int]):
 
 
 def load_rows(
-    features: Path, rows: NDArray[np.intp], targets: NDArray[np.float32], batch_size: int, sampler: Sampler[int] | None
+    features: Path,
+    rows: NDArray[np.intp],
+    targets: NDArray[np.float32],
+    batch_size: int,
+    sampler: Sampler[int] | None,
+    share: Share = ALONE,
 ) -> "DataLoader[tuple[Tensor, Tensor]]":
     """Batches of :class:`FeatureRows` in the order of ``sampler``, or their own; one batch at a time is in memory.
 
-    A GPU is fed by other processes. Beside a step on a CPU, reading takes no time.
+    Of each, this process has its ``share``. A GPU is fed by other processes. Beside a step on a CPU, reading takes no
+    time.
     """
     workers = min(loader_workers(), len(rows) // batch_size) if pick_device().type == "cuda" else 0
     dataset = FeatureRows(features, rows, targets)
-    return DataLoader(dataset, batch_size, sampler=sampler, num_workers=workers, persistent_workers=workers > 0)
+    order = SequentialSampler(rows) if sampler is None else sampler
+    batches = SharedBatches(order, batch_size, share, trained=sampler is not None)
+    return DataLoader(dataset, batch_sampler=batches, num_workers=workers, persistent_workers=workers > 0)
 
 
 class Finetuner(pl.LightningModule):
-    """Trains a :class:`VGG16` that consists of block 5 and the head: binary cross-entropy, AdamW, one cycle."""
+    """Trains a :class:`VGG16` that consists of block 5 and the head: binary cross-entropy, AdamW, one cycle.
 
-    def __init__(self, network: VGG16, params: Finetune) -> None:
+    An epoch has so many ``rows``, of whose batches this process has its ``share``.
+    """
+
+    def __init__(self, network: VGG16, params: Finetune, rows: int, share: Share = ALONE) -> None:
         super().__init__()
         self.network = network
         self._params = params
+        self._rows = rows
+        self._share = share
         self._accuracy = BinaryAccuracy()
+        # Lightning's own mean rounds the number of rows, where processes have unequal shares of them.
+        self._loss = MeanMetric(nan_strategy=math.nan)  # it stays what it is
 
-    def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """Loss of one batch of rows."""
+    def training_step(self, batch: tuple[Tensor, Tensor], number: int) -> Tensor:
+        """Loss of this process's share of a batch."""
         features, targets = batch
-        torch.manual_seed(self._params.seed + self.global_step)  # a resumed run drops what an undisturbed one does
+        # A resumed run drops what an undisturbed one does.
+        torch.manual_seed(self._params.seed + self.global_step * self._share.processes + self._share.rank)
         loss = binary_cross_entropy_with_logits(self.network.classify(features), targets)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(targets))
+        size = self._params.batch_size
+        whole = min(size, self._rows - number * size)  # weighs the same for every process, whatever its share
+        self.log("train_loss", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=whole)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor]) -> None:
@@ -184,7 +204,8 @@ class Finetuner(pl.LightningModule):
         features, targets = batch
         logits = self.network.classify(features)
         self._accuracy(logits.sigmoid(), targets.int())
-        self.log("validation_loss", binary_cross_entropy_with_logits(logits, targets), batch_size=len(targets))
+        self._loss(binary_cross_entropy_with_logits(logits, targets), weight=len(targets))
+        self.log("validation_loss", self._loss, batch_size=len(targets))
         self.log("validation_accuracy", self._accuracy, batch_size=len(targets))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -242,7 +263,8 @@ class History(pl.Callback):
             )
         seconds = time.monotonic() - self._started
         self.rows.append({"epoch": epoch, **metrics, "seconds": round(seconds, 3)})
-        write_table(self._curve, CURVE_COLUMNS, self.rows)
+        if trainer.is_global_zero:
+            write_table(self._curve, CURVE_COLUMNS, self.rows)
         log.info(
             "epoch %d of at most %s: loss %.4f, validation loss %.4f, validation accuracy %.1f%%, %.1f s",
             *(epoch, trainer.max_epochs, metrics["train_loss"], metrics["validation_loss"]),

@@ -27,6 +27,8 @@ Colours = Literal["style", "matched", "content"]
 """Whose colours a painting has: the style's; the style's, matched to the content's; or the content's own."""
 Start = Literal["warped", "last", "noise"]
 Shares = Literal["closest-first", "equal"]
+Strategy = Literal["auto", "ddp"]
+"""Of Lightning: the network is small enough to be whole on each device."""
 Layer = Annotated[str, Field(pattern=r"^relu(1_[12]|2_[12]|3_[123]|4_[123]|5_[123])$")]
 
 
@@ -319,6 +321,21 @@ class Measure:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class Machine:
+    """On what the work is spread. The results do not depend on it, so no stage does."""
+
+    devices: Count = 1
+    num_nodes: Count = 1
+    strategy: Strategy = "auto"
+    workers: Count = 1
+
+    @property
+    def processes(self) -> int:
+        """Those that train together."""
+        return self.devices * self.num_nodes
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Retrain:
     """What a new model has to reach to go into service, and how long a scheduled run may take."""
 
@@ -348,6 +365,7 @@ class Params:
     distill: Distill
     measure: Measure
     retrain: Retrain
+    machine: Machine = field(default_factory=Machine)
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -8,39 +8,30 @@ Underperform Out-of-Distribution").
 import hashlib
 import logging
 import shutil
-import sys
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from pipeline.caching import Cache
-from pipeline.checkpoints import WholeCheckpoints, finished_epochs, load_checkpoint
+from pipeline.checkpoints import finished_epochs, load_checkpoint
 from pipeline.console import UserError, progress
 from pipeline.device import network_dtype, pick_device
-from pipeline.finetuning import (
-    Finetuner,
-    History,
-    RandomRows,
-    Rows,
-    load_rows,
-)
+from pipeline.finetuning import Finetuner, History, RandomRows, Rows, load_rows
+from pipeline.parallel import ALONE, Share, fit
 from pipeline.params import Finetune
 from pipeline.probe import fit_probe, fit_temperature
 from pipeline.vgg import VGG16, tensors_sha256
 
 BATCH = 64
 """Rows at a time where nothing is trained."""
-CODE = [Path(__file__).with_name(f"{name}.py") for name in ("finetuning", "probe", "training", "vgg")]
+CODE = [Path(__file__).with_name(f"{name}.py") for name in ("finetuning", "parallel", "probe", "training", "vgg")]
 
 log = logging.getLogger(__name__)
 
@@ -85,23 +76,31 @@ def fingerprint(cache: Cache, network: VGG16, *settings: object, code: Sequence[
     return digest.hexdigest()
 
 
-def finetune(network: VGG16, task: Task, pooled: Tensor, settings: Finetune) -> list[dict[str, float]]:
+def finetune(
+    network: VGG16,
+    task: Task,
+    pooled: Tensor | None,
+    settings: Finetune,
+    share: Share = ALONE,
+) -> list[dict[str, float]]:
     """Train ``network`` (block 5 and head, as VGG16 has it) in place; returns its curve.
 
-    ``pooled`` is what :func:`pool_features` gave for the plain network. Raises :class:`UserError` for a class that is
-    missing and for a loss that is not a number.
+    ``pooled`` is what :func:`pool_features` gave for the plain network, and None in a helper, which does not return.
+    Raises :class:`UserError` for a class that is missing and for a loss that is not a number.
     """
     task.rows.require_both_classes(task.train, f"to train on ({task.description})")
     task.rows.require_both_classes(task.validation, f"to validate on ({task.description})")
     finished = finished_epochs(task.last, task.fingerprint)
-    if finished:
+    if pooled is None:
+        pass  # where to start comes from the process that leads
+    elif finished:
         log.info("%s: continuing after epoch %d", task.description, finished)
         for unfinished in task.folder.glob(".*.ckpt"):  # of a run that was killed while it wrote
             unfinished.unlink()
     else:
         shutil.rmtree(task.folder, ignore_errors=True)
         start_head(network, task, pooled, settings)
-    curve = _fit(network, task, settings, finished)
+    curve = _fit(network, task, settings, finished, share)
     state = load_checkpoint(task.best)["state_dict"]
     network.load_state_dict({name.removeprefix("network."): value for name, value in state.items()})
     return curve
@@ -164,15 +163,17 @@ def _compute(network: VGG16, function: Callable[[Tensor], Tensor], features: Pat
     return torch.cat(found)
 
 
-def _fit(network: VGG16, task: Task, settings: Finetune, finished: int) -> list[dict[str, float]]:
+def _fit(network: VGG16, task: Task, settings: Finetune, finished: int, share: Share) -> list[dict[str, float]]:
     """Train on after ``finished`` epochs until the validation loss no longer falls; returns the rows of the curve."""
     train, validation = np.flatnonzero(task.train), np.flatnonzero(task.validation)
+    if len(validation) < share.processes:
+        raise UserError(f"{len(validation)} images to validate on are too few for {share.processes} processes")
     targets = task.rows.targets
     images = int((task.train & task.rows.plain).sum())
     shares = task.rows.shares(task.train, settings.imitation_share)[train]
     sampler = RandomRows(shares, images, settings.seed, finished)
-    training = load_rows(task.features, train, targets[train], settings.batch_size, sampler)
-    validating = load_rows(task.features, validation, targets[validation], settings.batch_size, None)
+    training = load_rows(task.features, train, targets[train], settings.batch_size, sampler, share)
+    validating = load_rows(task.features, validation, targets[validation], settings.batch_size, None, share)
     # Two of them, for one that keeps the best writes its "last" only when that is the best.
     checkpoint = partial(ModelCheckpoint, task.folder, enable_version_counter=False, save_on_train_epoch_end=True)
     best = checkpoint(task.best.stem, monitor="validation_loss", save_weights_only=True)
@@ -180,32 +181,24 @@ def _fit(network: VGG16, task: Task, settings: Finetune, finished: int) -> list[
     stopping = EarlyStopping("validation_loss", patience=settings.patience_epochs)
     steps = len(training)
     bar = progress(
-        total=settings.max_epochs * steps, initial=finished * steps, unit="step", description=task.description
+        total=settings.max_epochs * steps,
+        initial=finished * steps,
+        unit="step",
+        description=task.description,
+        shown=share.leads,
     )
     history = History(task.fingerprint, task.curve, bar)
-    device = pick_device()
-    trainer = pl.Trainer(
-        accelerator=device.type,
-        devices=1,
-        precision="bf16-mixed" if network_dtype(device) == torch.bfloat16 else "32-true",
-        max_epochs=settings.max_epochs,
-        callbacks=[history, stopping, best, last],
-        plugins=[WholeCheckpoints()],
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        deterministic="warn",
-    )
     network.train()
-    try:
-        with bar, warnings.catch_warnings():
-            # A run is resumed from the folder that Lightning would rather see empty; the last is Lightning's own.
-            warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
-            warnings.filterwarnings("ignore", ".*does not have many workers")
-            warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")
-            module = Finetuner(network.to(memory_format=torch.channels_last), settings)
-            trainer.fit(module, training, validating, ckpt_path=task.last if finished else None, weights_only=True)
-    except SIGTERMException:
-        sys.exit(143)  # it would exit with 0, as if the training were complete
+    module = Finetuner(network.to(memory_format=torch.channels_last), settings, images, share)
+    with bar:
+        fit(
+            module,
+            training,
+            validating,
+            share=share,
+            resume=task.last if finished else None,
+            precision="bf16-mixed" if network_dtype(pick_device()) == torch.bfloat16 else "32-true",
+            max_epochs=settings.max_epochs,
+            callbacks=[history, stopping, best, last],
+        )
     return history.rows

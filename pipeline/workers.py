@@ -1,4 +1,4 @@
-"""Work on many items in processes of their own, as many as there are cores."""
+"""Work on many items in processes of their own: as many as there are cores, or as many as a cluster has."""
 
 import multiprocessing
 import os
@@ -12,6 +12,24 @@ from pipeline.console import UserError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def in_parallel(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    workers: int,
+    at_a_time: int,
+    preload: Sequence[str],
+    advice: str,
+) -> Iterator[Result]:
+    """As :func:`in_processes`, or with more than one of ``workers``, which take longer to begin, with Ray."""
+    if workers > 1:
+        from pipeline.cluster import in_cluster  # torch comes with it, which takes seconds
+
+        yield from in_cluster(function, items, workers=workers, at_a_time=at_a_time)
+    else:
+        yield from in_processes(function, items, at_a_time=at_a_time, preload=preload, advice=advice)
 
 
 def in_processes(

@@ -5,6 +5,7 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,6 +30,7 @@ from pipeline.tables import read_table, write_table
 from pipeline.vgg import VGG16
 from scrapers.items import LABELS
 from tests.disks import limited_files
+from tests.dying import die_once
 
 FOLDER = Path("cache")
 FINISHED = ["features.npy", "fingerprint.txt", "index.csv"]
@@ -107,6 +109,22 @@ def test_every_row_holds_what_the_index_says(network: VGG16, rows: list[Row]) ->
             output = network.trunk(torch.from_numpy(view).permute(2, 0, 1)[None] / 255)[0]
         np.testing.assert_allclose(values, output, rtol=2e-3, atol=1e-3)
     verify_features(FOLDER)
+
+
+def test_workers_compute_the_same_bytes(
+    network: VGG16, rows: list[Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of them dies, once; then an image is missing."""
+    pytest.importorskip("ray")
+    monkeypatch.setattr(caching, "BATCHES_OF_A_WORKER", 1)  # fewer rows than a batch has there
+    cache(network, rows)
+    alone = files()
+    shutil.rmtree(FOLDER)
+    died = tmp_path / "died"
+    monkeypatch.setattr(caching, "_compute_part", partial(die_once, caching._compute_part, died))
+    cache(network, rows, workers=2)
+    assert died.exists()
+    assert files() == alone
 
 
 def test_crops_need_not_fit_the_stride(network: VGG16, rows: list[Row]) -> None:

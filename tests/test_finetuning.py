@@ -181,12 +181,12 @@ def test_draw_depends_on_seed_and_epoch_alone() -> None:
 
 
 def test_loss_is_the_cross_entropy(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = Finetuner(VGG16(first_block=5), PARAMS)
+    module = Finetuner(VGG16(first_block=5), PARAMS, 4)
     logged: dict[str, float] = {}
     monkeypatch.setattr(module, "log", lambda name, value, **_: logged.update({name: value}))
     features, targets = 100 * torch.rand(4, 8, 2, 2), torch.tensor([1.0, 0, 1, 0])
     monkeypatch.setattr(Finetuner, "global_step", 0)
-    loss = module.training_step((features, targets))
+    loss = module.training_step((features, targets), 0)
     p = module.network.classify(features).double().sigmoid()
     expected = -(targets * p.log() + (1 - targets) * (1 - p).log()).mean()
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
@@ -194,12 +194,12 @@ def test_loss_is_the_cross_entropy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_module_holds_block_5_and_the_head_alone() -> None:
-    names = {name.removeprefix("network.") for name, _ in Finetuner(VGG16(first_block=5), PARAMS).named_parameters()}
+    names = {name.removeprefix("network.") for name, _ in Finetuner(VGG16(first_block=5), PARAMS, 4).named_parameters()}
     assert names == {f"{m}.{k}" for m in ("conv5_1", "conv5_2", "conv5_3", "head") for k in ("weight", "bias")}
 
 
 def test_learning_rate_rises_and_falls(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = Finetuner(VGG16(first_block=5), PARAMS)
+    module = Finetuner(VGG16(first_block=5), PARAMS, 4)
     monkeypatch.setattr(Finetuner, "trainer", SimpleNamespace(estimated_stepping_batches=20))
     configured: Any = module.configure_optimizers()
     schedule = configured["lr_scheduler"]["scheduler"]

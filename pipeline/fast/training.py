@@ -9,9 +9,7 @@ import hashlib
 import logging
 import math
 import shutil
-import sys
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +19,13 @@ import pytorch_lightning as pl
 import torch
 from PIL import Image
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn.functional import one_hot
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from pipeline.checkpoints import WholeCheckpoints, finished_epochs
+from pipeline.checkpoints import finished_epochs
 from pipeline.console import UserError, progress
 from pipeline.device import loader_workers, pick_device
 from pipeline.fast.judge import Judge
@@ -38,6 +35,7 @@ from pipeline.files import replacing
 from pipeline.images import contact_sheet
 from pipeline.motion import warp
 from pipeline.painting.losses import temporal_loss, total_variation
+from pipeline.parallel import ALONE, Share, SharedBatches, fit
 from pipeline.params import Distill
 from pipeline.tables import write_table
 from pipeline.tensors import to_pixels
@@ -53,7 +51,10 @@ WARM_UP = 0.1
 """Share of the steps in which the learning rate rises."""
 STYLE_RATE = 5.0
 """How many times faster scales and shifts learn: they are few, and each of them belongs to one style alone."""
-CODE = [Path(__file__).with_name(f"{name}.py") for name in ("judge", "network", "pairs", "training")]
+CODE = [
+    *(Path(__file__).with_name(f"{name}.py") for name in ("judge", "network", "pairs", "training")),
+    Path(__file__).parents[1] / "parallel.py",
+]
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class Distiller(pl.LightningModule):
         weights["temporal"] *= min(1.0, self.global_step / (SETTLING * self._settings.steps))
         loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
         logged = {"loss": loss.detach(), **{name: term.detach() for name, term in terms.items()}}
-        self.log_dict(logged, on_step=False, on_epoch=True, batch_size=len(pair.style))
+        self.log_dict(logged, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(pair.style))
         return loss
 
     def terms(self, pair: Pair) -> dict[str, Tensor]:
@@ -158,55 +159,49 @@ class History(pl.Callback):
         if not all(map(math.isfinite, terms.values())):
             raise UserError(f"the loss before step {step} is not a number; lower distill.learning_rate")
         self.rows.append({"step": step, **terms, "seconds": round(time.monotonic() - self._started, 3)})
-        write_table(self._run.folder / "curve.csv", CURVE_COLUMNS, self.rows)
-        write_sheet(self._run.sheet(step), self._network, self._run.samples.to(pl_module.device))
+        if trainer.is_global_zero:
+            write_table(self._run.folder / "curve.csv", CURVE_COLUMNS, self.rows)
+            write_sheet(self._run.sheet(step), self._network, self._run.samples.to(pl_module.device))
         described = ", ".join(f"{name} {terms[name]:.4g}" for name in CURVE_COLUMNS[1:-1])
         log.info("step %d: %s, %.1f s", step, described, self.rows[-1]["seconds"])
 
 
-def distill(network: FastNetwork, judge: Judge, pairs: Pairs, run: Run, settings: Distill) -> list[dict[str, float]]:
-    """Train ``network`` in place, or go on with a training that was stopped; returns the curve.
+def distill(
+    network: FastNetwork,
+    judge: Judge,
+    pairs: Pairs,
+    run: Run,
+    settings: Distill,
+    share: Share = ALONE,
+) -> list[dict[str, float]]:
+    """Train ``network`` in place, or go on with a training that was stopped; returns the curve, but not in a helper.
 
     Raises :class:`UserError` for a loss that is not a number.
     """
     finished = finished_epochs(run.last, run.fingerprint)
     if finished:
         log.info("continuing after step %d", finished * settings.checkpoint_steps)
-    else:
+    elif share.leads:
         shutil.rmtree(run.folder, ignore_errors=True)
-    device = pick_device()
     sampler = Consecutive(settings.checkpoint_steps * settings.batch_size, finished)
-    workers = loader_workers() if device.type == "cuda" else 0  # beside a step on a CPU, a pair takes no time
-    loader = DataLoader(
-        pairs, settings.batch_size, sampler=sampler, num_workers=workers, persistent_workers=workers > 0
-    )
+    batches = SharedBatches(sampler, settings.batch_size, share)
+    workers = loader_workers() if pick_device().type == "cuda" else 0  # beside a step on a CPU, a pair takes no time
+    loader = DataLoader(pairs, batch_sampler=batches, num_workers=workers, persistent_workers=workers > 0)
     done = finished * settings.checkpoint_steps
-    bar = progress(total=settings.steps, initial=done, unit="step", description="distill")
+    bar = progress(total=settings.steps, initial=done, unit="step", description="distill", shown=share.leads)
     history = History(network, run, bar)
     checkpoint = ModelCheckpoint(run.folder, run.last.stem, enable_version_counter=False, save_on_train_epoch_end=True)
-    trainer = pl.Trainer(
-        accelerator=device.type,
-        devices=1,
-        max_epochs=settings.steps // settings.checkpoint_steps,
-        gradient_clip_val=LARGEST_GRADIENT,
-        callbacks=[history, checkpoint],
-        plugins=[WholeCheckpoints()],
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        deterministic="warn",
-    )
     module = Distiller(network.train().to(memory_format=torch.channels_last), judge, settings)
-    try:
-        with bar, warnings.catch_warnings():
-            # A run is resumed from the folder that Lightning would rather see empty; the last is Lightning's own.
-            warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
-            warnings.filterwarnings("ignore", ".*does not have many workers")
-            warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")
-            trainer.fit(module, loader, ckpt_path=run.last if finished else None, weights_only=True)
-    except SIGTERMException:
-        sys.exit(143)  # it would exit with 0, as if the training were complete
+    with bar:
+        fit(
+            module,
+            loader,
+            share=share,
+            resume=run.last if finished else None,
+            max_epochs=settings.steps // settings.checkpoint_steps,
+            gradient_clip_val=LARGEST_GRADIENT,
+            callbacks=[history, checkpoint],
+        )
     network.cpu()
     return history.rows
 

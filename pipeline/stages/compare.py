@@ -173,8 +173,10 @@ def cache_originals(cache: Cache, params: Params) -> Cache:
     ]
     device = pick_device()
     network = load_network(WEIGHTS).to(device).cast_trunk(network_dtype(device))
-    settings = params.features
-    cache_features(network, images, ORIGINALS, crop_px=SIDE_PX, dtype=settings.dtype, seed=settings.seed)
+    settings, workers = params.features, params.machine.workers
+    cache_features(
+        network, images, ORIGINALS, crop_px=SIDE_PX, dtype=settings.dtype, seed=settings.seed, workers=workers
+    )
     return open_features(ORIGINALS)
 
 

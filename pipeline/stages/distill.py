@@ -30,6 +30,7 @@ from pipeline.fast.training import CURVE_COLUMNS, Run, distill, fingerprint, wri
 from pipeline.files import write_json
 from pipeline.images import load_rgb
 from pipeline.painting.frame import painting_network
+from pipeline.parallel import Share
 from pipeline.params import Distill, load_params
 from pipeline.tables import write_table
 from pipeline.tensors import to_tensor
@@ -51,7 +52,10 @@ log = logging.getLogger(__name__)
 def main(argv: Sequence[str]) -> None:
     """Train, or go on with a training that was stopped."""
     argparse.ArgumentParser(prog="distill", description=__doc__.splitlines()[0]).parse_args(argv)
-    settings = load_params().distill
+    params = load_params()
+    settings = params.distill
+    share = Share.of(params.machine)
+    share.check(settings.batch_size, "distill.batch_size")
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     pl.seed_everything(settings.seed, workers=True, verbose=False)
     photographs, samples = (find_photographs(ACCEPTED, split) for split in ("train", "validation"))
@@ -68,7 +72,7 @@ def main(argv: Sequence[str]) -> None:
     )
     log.info("%d photographs, %d styles to learn", len(photographs), len(trained))
     pairs = Pairs(photographs, len(trained), settings.side_px, settings.seed)
-    curve = distill(network, judge, pairs, training, settings)
+    curve = distill(network, judge, pairs, training, settings, share)
 
     relax(network)
     save_fast(MODEL, network)

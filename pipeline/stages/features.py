@@ -32,7 +32,8 @@ log = logging.getLogger(__name__)
 def main(argv: Sequence[str]) -> None:
     """Compute the features of every view."""
     argparse.ArgumentParser(prog="features", description=__doc__.splitlines()[0]).parse_args(argv)
-    params = load_params().features
+    settings = load_params()
+    params = settings.features
     images = list(image_rows(params.views))
     if not any(row.split == "train" for row in images):
         raise UserError(f"{ACCEPTED} has no image to train on; raise crawl.per_class")
@@ -41,7 +42,15 @@ def main(argv: Sequence[str]) -> None:
     network = load_network(WEIGHTS).to(device).cast_trunk(dtype)
     log.info("the trunk runs in %s on %s", str(dtype).removeprefix("torch."), device)
     rows = [*images, *imitation_rows()]
-    cache_features(network, rows, FOLDER, crop_px=params.crop_px, dtype=params.dtype, seed=params.seed)
+    cache_features(
+        network,
+        rows,
+        FOLDER,
+        crop_px=params.crop_px,
+        dtype=params.dtype,
+        seed=params.seed,
+        workers=settings.machine.workers,
+    )
 
 
 def image_rows(views: int) -> Iterator[Row]:

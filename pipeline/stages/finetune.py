@@ -22,6 +22,7 @@ from pipeline.classification import POSITIVE
 from pipeline.console import run
 from pipeline.files import write_json
 from pipeline.finetuning import CURVE_COLUMNS, PREDICTION_COLUMNS, Rows, describe_predictions
+from pipeline.parallel import Share
 from pipeline.params import load_params
 from pipeline.tables import write_table
 from pipeline.training import Task, calibrate, finetune, fingerprint, pool_features, predict_logits
@@ -42,9 +43,12 @@ def main(argv: Sequence[str]) -> None:
     """Train, or go on with a training that was stopped."""
     argparse.ArgumentParser(prog="finetune", description=__doc__.splitlines()[0]).parse_args(argv)
     params = load_params()
+    share = Share.of(params.machine)
+    share.check(params.finetune.batch_size, "finetune.batch_size")
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     pl.seed_everything(params.finetune.seed, workers=True, verbose=False)
-    verify_features(FOLDER)
+    if share.leads:
+        verify_features(FOLDER)
     cache = open_features(FOLDER)
     rows = Rows.of(cache)
     network = load_top(WEIGHTS, dropout=params.finetune.dropout)
@@ -59,8 +63,8 @@ def main(argv: Sequence[str]) -> None:
     )
     images = (int((mask & rows.plain).sum()) for mask in (task.train, task.validation))
     log.info("%d images to train on, %d to validate on", *images)
-    pooled = pool_features(network, cache.features, np.arange(len(rows.targets)))
-    curve = finetune(network, task, pooled, params.finetune)
+    pooled = pool_features(network, cache.features, np.arange(len(rows.targets))) if share.leads else None
+    curve = finetune(network, task, pooled, params.finetune, share)
     temperature = calibrate(network, task)
 
     best = min(curve, key=lambda row: row["validation_loss"])

@@ -35,7 +35,7 @@ from pipeline.params import Imitations, load_params
 from pipeline.tables import read_table, write_table
 from pipeline.transfer import imitate_style
 from pipeline.vgg import VGG16, load_network
-from pipeline.workers import in_processes
+from pipeline.workers import in_parallel
 from scrapers.sample.strokes import Picture
 
 ACCEPTED = Path("data/prepare/accepted.csv")
@@ -99,7 +99,8 @@ def main(argv: Sequence[str]) -> None:
     imitations = list(plan(training, params.imitations))
     TABLE.unlink(missing_ok=True)  # from here on it no longer describes the folder
     remove_all_but({imitation.path for imitation in imitations})
-    rows = paint_all(imitations, params.imitations.seed, params.features.crop_px) if imitations else []
+    settings = params.imitations.seed, params.features.crop_px, params.machine.workers
+    rows = paint_all(imitations, *settings) if imitations else []
     write_sheet(rows)
     write_table(TABLE, COLUMNS, rows)
     counts = Counter(row["manner"] for row in rows)
@@ -155,16 +156,17 @@ def remove_all_but(paths: set[Path]) -> None:
             path.unlink()
 
 
-def paint_all(imitations: Sequence[Imitation], seed: int, side_px: int) -> list[dict[str, str]]:
+def paint_all(imitations: Sequence[Imitation], seed: int, side_px: int, workers: int) -> list[dict[str, str]]:
     """Paint in parallel what is not there yet; the rows of the table, in the order of ``imitations``."""
     if not WEIGHTS.exists():
         raise UserError(f"{WEIGHTS} is missing; `dvc repro` makes it")
     for folder in {imitation.path.parent for imitation in imitations}:
         folder.mkdir(parents=True, exist_ok=True)
     code = hashlib.sha256(b"".join(path.read_bytes() for path in (*CODE, WEIGHTS))).hexdigest()
-    outcomes = in_processes(
+    outcomes = in_parallel(
         partial(paint_one, settings=Settings(seed=seed, side_px=side_px, code=code)),
         imitations,
+        workers=workers,
         at_a_time=1,
         preload=["pipeline.images", "pipeline.imitations", "pipeline.params", "pipeline.transfer"],
         advice="lower prepare.short_side_px",

@@ -37,7 +37,7 @@ from pipeline.splits import (
     merge_groups,
 )
 from pipeline.tables import read_table, write_table
-from pipeline.workers import in_processes
+from pipeline.workers import in_parallel
 from scrapers.items import LABELS, Work
 
 MANIFEST = Path("data/index/manifest.jsonl")
@@ -72,13 +72,14 @@ class Rejection:
 def main(argv: Sequence[str]) -> None:
     """Accept, reject and split the images."""
     argparse.ArgumentParser(prog="prepare", description=__doc__.splitlines()[0]).parse_args(argv)
-    params = load_params().prepare
+    settings = load_params()
+    params = settings.prepare
     wanted = load_manifest(MANIFEST)
     works = [work for work in wanted if (RAW / work.path).is_file()]
     if not works:
         raise UserError(f"{RAW} has no image of {MANIFEST}; `dvc repro fetch` brings them")
     ACCEPTED.unlink(missing_ok=True)  # from here on it no longer describes data/images
-    outcomes = list(decode(works, params))
+    outcomes = list(decode(works, params, settings.machine.workers))
     pictures = [outcome for outcome in outcomes if isinstance(outcome, Picture)]
     rejections = [outcome for outcome in outcomes if isinstance(outcome, Rejection)]
 
@@ -107,13 +108,14 @@ def main(argv: Sequence[str]) -> None:
     log.info("accepted %d images in %d groups, rejected: %s", len(groups), len(splits), summary)
 
 
-def decode(works: Sequence[Work], params: Prepare) -> Iterator[Picture | Rejection]:
+def decode(works: Sequence[Work], params: Prepare, workers: int = 1) -> Iterator[Picture | Rejection]:
     """Decode the images of ``works`` in parallel, in order. Only small records come back: pixels go to files."""
     for folder in {IMAGES / work.source / work.label for work in works}:
         folder.mkdir(parents=True, exist_ok=True)
-    outcomes = in_processes(
+    outcomes = in_parallel(
         partial(decode_one, params=params),
         works,
+        workers=workers,
         at_a_time=8,
         preload=SLOW_IMPORTS,
         advice="lower prepare.max_megapixels",

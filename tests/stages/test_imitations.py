@@ -22,7 +22,7 @@ from pipeline.params import Imitations
 from pipeline.stages import imitations
 from pipeline.stages.imitations import ACCEPTED, FOLDER, SHEET, TABLE, WEIGHTS, Imitation, main, plan
 from pipeline.tables import read_table, write_table
-from pipeline.workers import in_processes
+from pipeline.workers import in_parallel
 from tests.networks import SMALL, set_params, write_random_weights
 from tests.pictures import scene
 from tests.stages.running import start
@@ -54,7 +54,7 @@ def accept(rows: list[tuple[str, str, str, str]], side_px: int = 64) -> None:
 @pytest.fixture(autouse=True)
 def _in_this_process(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """To start others takes longer."""
-    monkeypatch.setattr(imitations, "in_processes", lambda function, items, **_: map(function, items))
+    monkeypatch.setattr(imitations, "in_parallel", lambda function, items, **_: map(function, items))
     imitations.network.cache_clear()
     set_params({"features.crop_px": SIDE_PX, "imitations.transferred": 1.0, "imitations.seed": 2})
 
@@ -352,9 +352,9 @@ def test_other_processes_paint_the_same_and_pass_errors_on(monkeypatch: pytest.M
     shutil.rmtree(FOLDER)
 
     def elsewhere(function: Callable[[Imitation], str], items: Sequence[Imitation], **options: Any) -> Iterator[str]:
-        return in_processes(partial(in_few_steps, function), items, **options)
+        return in_parallel(partial(in_few_steps, function), items, **options)
 
-    monkeypatch.setattr(imitations, "in_processes", elsewhere)
+    monkeypatch.setattr(imitations, "in_parallel", elsewhere)
     main([])
     assert files() == expected
     Path("data/images/one/photo/a.jpg").unlink()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,15 @@ from PIL import Image
 from pipeline.console import UserError
 from pipeline.params import load_params
 from pipeline.splits import Picture
+from pipeline.stages import prepare
 from pipeline.stages.prepare import MANIFEST, decode, main
 from scrapers.items import read_manifest
 from scrapers.sample.photographs import DOWNLOADS, load
 from scrapers.sample.troubles import TROUBLES, TWICE
 from scrapers.sample.works import collect
 from tests.conftest import ROOT
+from tests.dying import die_once
+from tests.networks import set_params
 from tests.pictures import encoded, noise, scene
 from tests.scrapers.small_museum import pretend_downloads
 
@@ -251,6 +255,22 @@ def test_a_second_run_writes_the_same_and_removes_what_is_no_longer_wanted(museu
     museum.entries.reverse()
     museum.prepare()
     assert outputs() == first
+
+
+def test_workers_write_the_same_and_pass_errors_on(
+    museum: Museum, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of them dies, once."""
+    pytest.importorskip("ray")
+    museum.add("photo", "broken", b"no image")
+    museum.prepare()
+    alone = outputs()
+    died = tmp_path / "died"
+    monkeypatch.setattr(prepare, "decode_one", partial(die_once, prepare.decode_one, died))
+    set_params({"machine.workers": 2})
+    museum.prepare()
+    assert died.exists()
+    assert outputs() == alone
 
 
 def test_names_cannot_leave_their_folder(museum: Museum) -> None:
