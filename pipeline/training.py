@@ -24,7 +24,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from pipeline.caching import Cache
-from pipeline.checkpoints import WholeCheckpoints, finished_epochs, load_checkpoint
+from pipeline.checkpoints import WholeCheckpoints, finished_epochs, fit, load_state
 from pipeline.console import UserError, progress
 from pipeline.device import network_dtype, pick_device
 from pipeline.finetuning import (
@@ -102,8 +102,7 @@ def finetune(network: VGG16, task: Task, pooled: Tensor, settings: Finetune) -> 
         shutil.rmtree(task.folder, ignore_errors=True)
         start_head(network, task, pooled, settings)
     curve = _fit(network, task, settings, finished)
-    state = load_checkpoint(task.best)["state_dict"]
-    network.load_state_dict({name.removeprefix("network."): value for name, value in state.items()})
+    load_state(network, task.best, prefix="network.")
     return curve
 
 
@@ -205,7 +204,7 @@ def _fit(network: VGG16, task: Task, settings: Finetune, finished: int) -> list[
             warnings.filterwarnings("ignore", ".*does not have many workers")
             warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")
             module = Finetuner(network.to(memory_format=torch.channels_last), settings)
-            trainer.fit(module, training, validating, ckpt_path=task.last if finished else None, weights_only=True)
+            fit(trainer, module, training, validating, checkpoint=task.last if finished else None)
     except SIGTERMException:
         sys.exit(143)  # it would exit with 0, as if the training were complete
     return history.rows

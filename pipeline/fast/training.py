@@ -28,7 +28,7 @@ from torch.nn.functional import one_hot
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from pipeline.checkpoints import WholeCheckpoints, finished_epochs
+from pipeline.checkpoints import WholeCheckpoints, finished_epochs, fit
 from pipeline.console import UserError, progress
 from pipeline.device import loader_workers, pick_device
 from pipeline.fast.judge import Judge
@@ -204,7 +204,7 @@ def distill(network: FastNetwork, judge: Judge, pairs: Pairs, run: Run, settings
             warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
             warnings.filterwarnings("ignore", ".*does not have many workers")
             warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")
-            trainer.fit(module, loader, ckpt_path=run.last if finished else None, weights_only=True)
+            fit(trainer, module, loader, checkpoint=run.last if finished else None)
     except SIGTERMException:
         sys.exit(143)  # it would exit with 0, as if the training were complete
     network.cpu()
