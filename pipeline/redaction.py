@@ -3,7 +3,7 @@
 import re
 
 _USER = re.compile(r"(?<=:/)/?[^\s/?#]*@")
-_PATH = re.compile(r"\b((?:rtsp|rtmp|srt)\w*:/+[^\s/?#]*)\S+", re.IGNORECASE)
+_PATH = re.compile(r"\b((?:rtsp|rtmp|srt)\w*:/+[^\s/?#]*)\S*", re.IGNORECASE)
 """Of a camera, and of a server that is sent to: there it is a key as often as not."""
 _KEY = re.compile(r"([?&;][\w.-]*(?:key|token|secret|pass|pwd|sig|auth|credential)[\w.-]*=)[^\s&;]+", re.IGNORECASE)
 

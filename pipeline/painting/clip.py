@@ -4,6 +4,7 @@ Finished frames wait in a folder, in float32, so that a run that was stopped goe
 """
 
 import hashlib
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -216,10 +217,11 @@ def save_frame(path: Path, image: Tensor, cost: FrameCost, mark: int) -> None:
 def load_frame(path: Path, size: tuple[int, int]) -> tuple[Tensor, FrameCost]:
     """A finished frame (3, H, W) of ``size`` (H, W), and what it cost; raises :class:`UserError` for a damaged one."""
     with _stored(path) as stored:
-        image = torch.from_numpy(stored["image"])
-        if image.shape != (3, *size) or image.dtype != torch.float32 or not image.isfinite().all():
+        image, cost = torch.from_numpy(stored["image"]), FrameCost(int(stored["iterations"]), float(stored["seconds"]))
+        sound = image.shape == (3, *size) and image.dtype == torch.float32 and bool(image.isfinite().all())
+        if not sound or cost.iterations < 0 or not 0 <= cost.seconds < math.inf:
             raise ValueError
-        return image, FrameCost(int(stored["iterations"]), float(stored["seconds"]))
+        return image, cost
 
 
 def load_mark(path: Path) -> int:
@@ -231,7 +233,7 @@ def load_mark(path: Path) -> int:
 @contextmanager
 def _stored(path: Path) -> Iterator[Mapping[str, NDArray[Any]]]:
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             if sum(member.file_size for member in stored.zip.infolist()) > path.stat().st_size:
                 raise ValueError  # compressed: not by save_frame
             yield stored

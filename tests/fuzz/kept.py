@@ -19,4 +19,4 @@ def read(path: Path) -> None:
         for url, body in BODIES.items():
             assert answers.get(url) in (body, None)
             answers.put(url, body)
-            assert answers.get(url) == body
+            assert answers.get(url) in (body, None)
