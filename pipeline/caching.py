@@ -179,12 +179,12 @@ def open_features(folder: Path) -> Cache:
     if not index or not set(COLUMNS) <= index[0].keys():
         raise UserError(f"{folder / INDEX} is not the index of features; {_remedy(folder)}")
     try:
-        features = np.load(folder / FEATURES, mmap_mode="r")
+        features = np.lib.format.open_memmap(folder / FEATURES, mode="r")
         layout = _Layout(features.shape, features.dtype)
         whole = len(features) == len(index) and layout.bytes_of(len(index)) == (folder / FEATURES).stat().st_size
         whole = whole and _checksum(features[-1].tobytes()) == index[-1]["crc32"]
         fingerprint = (folder / FINGERPRINT).read_text()
-    except (OSError, ValueError, EOFError):  # missing, cut off, or something else
+    except Exception:  # missing, cut off, or something else, which fails in many ways
         whole = False
     if not whole:
         raise UserError(

@@ -2,17 +2,18 @@
 
 import io
 import logging
+import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from torch import Tensor, nn
 
 from pipeline.console import UserError
 from pipeline.files import replacing
-
-HISTORY = "History"
-"""The callback whose state has the ``rows`` of the finished epochs and the ``fingerprint`` of the run."""
 
 log = logging.getLogger(__name__)
 
@@ -29,21 +30,81 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 def finished_epochs(checkpoint: Path, fingerprint: str) -> int:
-    """Epochs behind ``checkpoint``; 0 unless it is there, whole, and of a run with the same ``fingerprint``."""
+    """Epochs behind ``checkpoint``; 0 unless it is there, whole, and of a run with the same ``fingerprint``.
+
+    Both are in the state of a callback ``History``: a row for each epoch, and the fingerprint.
+    """
     if not checkpoint.exists():
         return 0
     try:
-        history = load_checkpoint(checkpoint)["callbacks"][HISTORY]
-        return len(history["rows"]) if history["fingerprint"] == fingerprint else 0
-    except (UserError, KeyError, TypeError):
-        log.warning("%s cannot be read; training starts anew", checkpoint)
-        return 0
+        match load_checkpoint(checkpoint):
+            case {"callbacks": {"History": {"rows": [*rows], "fingerprint": str(of)}}}:
+                return len(rows) if of == fingerprint else 0
+    except UserError:
+        pass
+    log.warning("%s cannot be read; training starts anew", checkpoint)
+    return 0
+
+
+def fit_after(
+    trainer: pl.Trainer,
+    module: pl.LightningModule,
+    training: Iterable[Any],
+    validating: Iterable[Any] | None = None,
+    *,
+    checkpoint: Path | None,
+) -> None:
+    """Train, from ``checkpoint`` on if there is one; raises :class:`UserError` for one that does not fit."""
+    restored = _Restored()
+    trainer.callbacks.append(restored)  # type: ignore[attr-defined]
+    try:
+        trainer.fit(module, training, validating, ckpt_path=checkpoint, weights_only=True)
+    except (UserError, OSError):
+        raise
+    except Exception:  # what does not fit fails in many ways
+        if checkpoint is None or restored.yes:
+            raise
+        raise UserError(f"{checkpoint} is of another network; delete {checkpoint.parent} and run this again") from None
+
+
+class _Restored(pl.Callback):
+    """Whether the training has begun, with whatever it goes on from."""
+
+    yes = False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """It has."""
+        self.yes = True
+
+
+def load_state(module: nn.Module, path: Path, prefix: str) -> None:
+    """Give ``module`` the values that a checkpoint has under ``prefix``; raises :class:`UserError` unless they fit."""
+    state: Any = load_checkpoint(path).get("state_dict")
+    expected = module.state_dict(prefix=prefix)
+    named = isinstance(state, dict) and state.keys() == expected.keys()
+    if not named or not all(_fits(state[name], tensor) for name, tensor in expected.items()):
+        raise UserError(f"{path} is of another network, or of none; delete {path.parent} and run this again")
+    module.load_state_dict({name.removeprefix(prefix): tensor for name, tensor in state.items()})
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint, its tensors still on the disk; raises :class:`UserError` for a file that is missing or not one."""
     try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        with zipfile.ZipFile(path) as archive:  # torch.load takes what has another CRC-32 than it says
+            damaged = archive.testzip()
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception:  # a file that was cut short, or is no checkpoint at all, fails in many ways
-        raise UserError(f"{path} cannot be read; delete {path.parent} and run this again") from None
+        damaged, checkpoint = path.name, None
+    if damaged or not isinstance(checkpoint, dict):
+        raise UserError(f"{path} cannot be read; delete {path.parent} and run this again")
     return checkpoint
+
+
+def _fits(value: object, tensor: Tensor) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.is_floating_point()
+        and value.shape == tensor.shape
+        and bool(value.isfinite().all())
+    )

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -14,6 +15,7 @@ from pipeline.augmentation import Pixels, make_view
 from pipeline.console import UserError
 from pipeline.device import loader_workers, network_dtype, pick_device
 from pipeline.images import load_rgb
+from pipeline.params import CropSide
 from pipeline.tensors import to_unit_range
 from pipeline.vgg import VGG16, load_metadata, load_network
 from scrapers.items import LABELS
@@ -106,9 +108,9 @@ def load_classifier(weights: Path, model: Path) -> tuple[VGG16, int]:
     device = pick_device()
     network = load_network(weights, model).to(device).cast_trunk(network_dtype(device))
     try:
-        return network, int(load_metadata(model)["crop_px"])
-    except (KeyError, ValueError):
-        raise UserError(f"{model} does not say its crop_px; train it again with `dvc repro -f finetune`") from None
+        return network, TypeAdapter(CropSide).validate_strings(load_metadata(model)["crop_px"])
+    except (KeyError, ValidationError):
+        raise UserError(f"{model} does not say its crop_px; train it again with `dvc repro -sf finetune`") from None
 
 
 def classify(network: VGG16, paths: Sequence[Path], crop_px: int) -> Iterator[tuple[Path, float | UserError]]:

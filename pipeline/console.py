@@ -4,11 +4,15 @@ import errno
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
+from types import TracebackType
 from typing import Any
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
+
+from pipeline.redaction import redacted
 
 MENDABLE = {
     errno.ENOSPC: "make room on the disk and run this again, it goes on where it can",
@@ -20,23 +24,42 @@ MENDABLE = {
 """What to do about errors of the system that no code can foresee."""
 
 
+LONGEST_SENTENCE = 1000
+"""In characters; the middle of a longer one is left out."""
+
+
 class UserError(Exception):
-    """A mistake that its reader can mend. The message is one sentence: the file or parameter, and the way out."""
+    """A mistake that its reader can mend. The message is one sentence: the file or parameter, and the way out.
+
+    What it quotes may come from anywhere: it stays one line, and cannot move the cursor of a terminal.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        plain = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in sentence)
+        if len(plain) > LONGEST_SENTENCE:
+            plain = f"{plain[: LONGEST_SENTENCE // 2]} ... {plain[-LONGEST_SENTENCE // 3 :]}"
+        super().__init__(plain)
+
+
+class Discreet(logging.Formatter):
+    """Keeps the secrets of addresses out of the log, and out of the tracebacks in it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, or lines."""
+        return redacted(super().format(record))
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:
     """Run a stage's ``main`` on the command line's arguments; a :class:`UserError` ends it with one line and exit 1."""
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format=f"%(asctime)s {os.environ.get('DVC_STAGE', 'paint')}: %(message)s",
-        datefmt="%H:%M:%S",
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Discreet(f"%(asctime)s {os.environ.get('DVC_STAGE', 'paint')}: %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    sys.excepthook = _tell
     try:
         with logging_redirect_tqdm():
             main(sys.argv[1:])
     except UserError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(redacted(f"error: {error}"))
     except OSError as error:
         if error.errno not in MENDABLE:
             raise
@@ -44,6 +67,11 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         sys.exit(f"error: {error.strerror}{where}; {MENDABLE[error.errno]}")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print an error that nobody foresaw."""
+    sys.stderr.write(redacted("".join(traceback.format_exception(kind, error, trace))))
 
 
 def progress(*, total: int | None, unit: str, description: str, initial: int = 0, shown: bool = True) -> "tqdm[Any]":

@@ -259,7 +259,7 @@ class History(pl.Callback):
         if not all(map(math.isfinite, metrics.values())):
             raise UserError(
                 f"the loss of epoch {epoch} is not a number; lower finetune.learning_rate, or make the features anew "
-                "with `dvc repro -f features`"
+                "with `dvc repro -sf features`"
             )
         seconds = time.monotonic() - self._started
         self.rows.append({"epoch": epoch, **metrics, "seconds": round(seconds, 3)})

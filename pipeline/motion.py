@@ -159,12 +159,12 @@ class ClipFlow:
         """Raises :class:`UserError` if the files are missing or do not fit together."""
         try:
             forwards, backwards, reliabilities = (
-                np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+                np.lib.format.open_memmap(folder / f"{name}.npy", mode="r")
                 for name in ("forward", "backward", "reliability")
             )
         except FileNotFoundError:
             raise UserError(f"{folder} has no flow; `dvc repro flow@{folder.parent.name}` makes it") from None
-        except (ValueError, EOFError):
+        except Exception:  # a file that was cut off, or is something else, fails in many ways
             raise UserError(f"{folder} holds a broken file; delete it and run `dvc repro`") from None
         if not forwards.shape == backwards.shape == (*reliabilities.shape, 2):
             raise UserError(f"the files in {folder} are of different clips; delete it and run `dvc repro`")

@@ -21,7 +21,7 @@ import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch.utils.data import BatchSampler, DataLoader, Sampler
 
-from pipeline.checkpoints import WholeCheckpoints
+from pipeline.checkpoints import WholeCheckpoints, fit_after
 from pipeline.console import UserError
 from pipeline.device import pick_device
 from pipeline.params import Machine
@@ -141,7 +141,7 @@ def fit(
             warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
             warnings.filterwarnings("ignore", ".*does not have many workers")
             warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")
-            trainer.fit(module, training, validating, ckpt_path=resume, weights_only=True)
+            fit_after(trainer, module, training, validating, checkpoint=resume)
     except SIGTERMException:
         sys.exit(143)  # it would exit with 0, as if the training were complete
     except RuntimeError as error:

@@ -22,6 +22,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 """A name becomes part of file names and of DVC stage names."""
 FrameRange = Annotated[str, Field(pattern=r"^\d*:\d*$")]
+CropSide = Annotated[int, Field(ge=32, le=1024, multiple_of=32)]
+"""In pixels."""
 FeatureType = Literal["float16", "float32"]
 Colours = Literal["style", "matched", "content"]
 """Whose colours a painting has: the style's; the style's, matched to the content's; or the content's own."""
@@ -132,7 +134,7 @@ class Weights:
 class Features:
     """What the frozen trunk computes once."""
 
-    crop_px: Annotated[int, Field(ge=32, multiple_of=32)]
+    crop_px: CropSide
     views: Count
     dtype: FeatureType
     seed: Seed
@@ -394,14 +396,16 @@ def load_params(path: Path = PARAMS) -> Params:
     Raises :class:`UserError` that names the parameter at fault.
     """
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path} is not here; run this in the root of the project") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no text in UTF-8 ({error.reason} at byte {error.start}); save it as such") from None
     try:
         return TypeAdapter(Params).validate_python(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise UserError(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # the second is of a date or number that is none
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None

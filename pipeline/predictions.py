@@ -156,7 +156,7 @@ def _match(table: Path, rows: Sequence[Row], images: Sequence[Row]) -> Predictio
 def _probability(table: Path, path: str, text: str) -> float:
     try:
         value = float(text)
-    except (TypeError, ValueError):  # no text at all in a table that was cut off
+    except ValueError:
         value = float("nan")
     if not 0 <= value <= 1:
         raise UserError(f"{table} gives {path} a probability of {text}; run `dvc repro {table.stem}`")

@@ -20,7 +20,7 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor
 
 from pipeline.caching import Cache
-from pipeline.checkpoints import finished_epochs, load_checkpoint
+from pipeline.checkpoints import finished_epochs, load_state
 from pipeline.console import UserError, progress
 from pipeline.device import network_dtype, pick_device
 from pipeline.finetuning import Finetuner, History, RandomRows, Rows, load_rows
@@ -101,8 +101,7 @@ def finetune(
         shutil.rmtree(task.folder, ignore_errors=True)
         start_head(network, task, pooled, settings)
     curve = _fit(network, task, settings, finished, share)
-    state = load_checkpoint(task.best)["state_dict"]
-    network.load_state_dict({name.removeprefix("network."): value for name, value in state.items()})
+    load_state(network, task.best, prefix="network.")
     return curve
 
 

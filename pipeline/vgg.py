@@ -5,13 +5,13 @@ Images are RGB in [0, 1], shape (N, 3, H, W). The network itself works on the sc
 """
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from pipeline.console import UserError
@@ -23,6 +23,8 @@ CHANNELS = {1: (64, 2), 2: (128, 2), 3: (256, 3), 4: (512, 3), 5: (512, 3)}
 CONVOLUTIONS = tuple(f"conv{block}_{i}" for block, (_, depth) in CHANNELS.items() for i in range(1, depth + 1))
 TRUNK_STRIDE_PX = 16
 """Side of the square of pixels that one position of the trunk's output stands for."""
+FLOATS = {"F32", "F16", "BF16"}
+"""As safetensors calls what a network's file holds."""
 
 
 class VGG16(nn.Module):
@@ -133,18 +135,22 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
 def load_network(weights: Path, model: Path | None = None, *, dropout: float = 0.0) -> VGG16:
     """VGG16 from the convolutions in ``weights`` and, if given, the fine-tuned block 5 and head in ``model``.
 
-    Raises :class:`UserError` for a file that is missing, is not safetensors, or holds other tensors.
+    Raises :class:`UserError` as :func:`load_tensors` does.
     """
     network = VGG16(dropout)
-    expected = {f"{name}.{kind}" for name in CONVOLUTIONS for kind in ("weight", "bias")}
-    tensors = _load(weights, expected)
+    tensors = load_convolutions(weights)
     if model is not None:
-        tensors |= _load(model, set(network.trainable()))
-    try:
-        network.load_state_dict(tensors, strict=False)
-    except RuntimeError:
-        raise UserError(f"{model or weights} holds tensors of other shapes than VGG16's") from None
+        shapes = {name: parameter.shape for name, parameter in network.trainable().items()}
+        tensors |= load_tensors(model, shapes, "block 5 and head")
+    network.load_state_dict(tensors, strict=False)
     return network.freeze_trunk().eval()
+
+
+def load_convolutions(path: Path) -> dict[str, Tensor]:
+    """The convolutions of VGG16 in a file; raises :class:`UserError` as :func:`load_tensors` does."""
+    with torch.device("meta"):
+        parameters = VGG16().named_parameters()
+    return load_tensors(path, {name: each.shape for name, each in parameters if name[:4] == "conv"}, "VGG16")
 
 
 def load_top(weights: Path, *, dropout: float = 0.0) -> VGG16:
@@ -163,13 +169,27 @@ def load_metadata(path: Path) -> dict[str, str]:
         return file.metadata() or {}
 
 
-def _load(path: Path, expected: set[str]) -> dict[str, Tensor]:
+def load_tensors(path: Path, shapes: Mapping[str, Sequence[int]], owner: str) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, by name; no others are read into memory.
+
+    Raises :class:`UserError` for a file that is missing, is something else, such as a pickle, or does not hold exactly
+    those that ``owner`` has: of these ``shapes``, and of floating-point numbers.
+    """
+    again = "delete it and run `dvc repro`"
     try:
-        tensors = load_file(path)
+        with safe_open(path, framework="pt") as file:
+            found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118, no dict
+            if found.keys() != shapes.keys():
+                raise UserError(f"{path} does not hold the tensors of {owner}; {again}")
+            if any(tuple(found[name].get_shape()) != tuple(shape) for name, shape in shapes.items()):
+                raise UserError(f"{path} holds tensors of other shapes than those of {owner}; {again}")
+            if not {each.get_dtype() for each in found.values()} <= FLOATS:
+                raise UserError(f"{path} holds tensors of another type than those of {owner}; {again}")
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in shapes}
     except FileNotFoundError:
         raise UserError(f"{path} is missing; `dvc repro` makes it") from None
-    except SafetensorError:
-        raise UserError(f"{path} is not a safetensors file; delete it and run `dvc repro`") from None
-    if set(tensors) != expected:
-        raise UserError(f"{path} does not hold the tensors of {'VGG16' if len(expected) > 20 else 'block 5 and head'}")
+    except (OSError, SafetensorError):
+        raise UserError(f"{path} is not a safetensors file that can be read; {again}") from None
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+        raise UserError(f"{path} has values that are not numbers; {again}")
     return tensors

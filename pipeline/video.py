@@ -203,7 +203,7 @@ def _decoded(container: InputContainer, stream: VideoStream, path: Path) -> Iter
     shown = damaged = 0
     for packet in container.demux(stream):
         try:
-            frames = packet.decode()
+            frames = stream.decode(packet)  # a packet may say that it is of another kind of stream
         except av.FFmpegError as error:
             if not shown:  # a recording may begin between two key frames
                 continue

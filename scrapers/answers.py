@@ -44,11 +44,11 @@ class Answers:
             body = zlib.decompress(row[1])
         except zlib.error:
             return None
-        return body if hashlib.sha256(body).digest() == row[0] else None
+        return body if _digest(url, body) == row[0] else None
 
     def put(self, url: str, body: bytes) -> None:
         """Store ``body``, in place of what is there."""
-        row = (url, hashlib.sha256(body).digest(), zlib.compress(body, level=1))
+        row = (url, _digest(url, body), zlib.compress(body, level=1))
         self._execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", *row)
 
     def forget(self, url: str) -> None:
@@ -69,6 +69,11 @@ class Answers:
         """Execute and commit; the first row of the result, if there is one."""
         with _errors_of_the_system(self._path), self._database:
             return self._database.execute(statement, values).fetchone()
+
+
+def _digest(url: str, body: bytes) -> bytes:
+    """Of both: a body may not pass for the answer to another question."""
+    return hashlib.sha256(url.encode() + b"\0" + body).digest()
 
 
 def _is_intact(path: Path) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 Label = Literal["painting", "photo"]
@@ -15,7 +15,16 @@ LABELS: tuple[Label, Label] = get_args(Label)
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}$")]
 """Becomes part of a file's name: no separator, no leading dot."""
 Text = Annotated[str, Field(min_length=1, max_length=500)]
-Url = Annotated[str, Field(pattern=r"^https?://[!-.0-~][!-~]*$", max_length=2000)]
+
+
+def _parsed(address: str) -> str:
+    """Raises :class:`ValueError` for brackets that hold no host, and for a port that is none."""
+    if urlsplit(address).port == 0:
+        raise ValueError("Port out of range 0-65535")
+    return address
+
+
+Url = Annotated[str, Field(pattern=r"^https?://[!-.0-~][!-~]*$", max_length=2000), AfterValidator(_parsed)]
 """Printable ASCII, as in RFC 3986: nothing that a terminal obeys."""
 Pixels = Annotated[int, Field(ge=1, le=1_000_000)]
 

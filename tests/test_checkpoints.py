@@ -1,11 +1,14 @@
 import errno
 import os
+import pickle
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
-from pipeline.checkpoints import WholeCheckpoints, finished_epochs
+from pipeline.checkpoints import WholeCheckpoints, finished_epochs, load_checkpoint, load_state
+from pipeline.console import UserError
 from tests.disks import limited_files
 
 
@@ -50,3 +53,56 @@ def test_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
         WholeCheckpoints().save_checkpoint({"epoch": 2, "weights": torch.ones(9999)}, path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def other(name: str, value: object) -> dict[str, object]:
+    """The state of a linear layer (2, 3) under ``network.``, with another value."""
+    return {"network.weight": torch.ones(2, 3), "network.bias": torch.ones(2)} | {f"network.{name}": value}
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        None,
+        [],
+        {},
+        {"network.weight": torch.ones(2, 3)},
+        other("more", torch.ones(1)),
+        other("bias", torch.ones(3)),
+        other("bias", torch.ones(())),
+        other("bias", torch.ones(1).expand(10**9)),
+        other("bias", torch.ones(2, dtype=torch.int64)),
+        other("bias", torch.ones(2).to_sparse()),
+        other("bias", torch.full((2,), torch.nan)),
+        other("bias", [1.0, 1.0]),
+    ],
+)
+def test_checkpoint_of_another_network_is_refused(tmp_path: Path, state: object) -> None:
+    path, module = tmp_path / "best.ckpt", nn.Linear(3, 2)
+    torch.save({"state_dict": other("bias", torch.full((2,), 3.0))}, path)
+    load_state(module, path, "network.")
+    torch.save({"state_dict": state}, path)
+    with pytest.raises(UserError, match=r"best\.ckpt (is of another network, or of none|cannot be read); delete"):
+        load_state(module, path, "network.")
+    assert module.bias.tolist() == [3, 3]
+
+
+@pytest.mark.parametrize("kind", ["pickle", "legacy", "zip", "tensor", "changed"])
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    path, planted = tmp_path / "last.ckpt", Planted(tmp_path / "run")
+    if kind == "pickle":
+        path.write_bytes(pickle.dumps(planted))
+    elif kind == "tensor":
+        torch.save(torch.ones(3), path)
+    elif kind == "changed":
+        torch.save({"state_dict": {"x": torch.zeros(999)}}, path)
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+    else:
+        torch.save({"state_dict": planted}, path, _use_new_zipfile_serialization=kind == "zip")
+    with pytest.raises(UserError, match=r"last\.ckpt cannot be read; delete"):
+        load_checkpoint(path)
+    assert finished_epochs(path, "a") == 0
+    assert "training starts anew" in caplog.text
+    assert not (tmp_path / "run").exists()

@@ -133,7 +133,7 @@ def test_classifier_without_crop_px_is_refused(tmp_path: Path) -> None:
     network = write_random_weights(weights)
     save_tensors(model, network.trainable(), {"crop_px": "64"})
     assert load_classifier(weights, model)[1] == 64
-    for metadata in ({}, {"crop_px": "large"}):
+    for metadata in ({}, {"crop_px": "large"}, {"crop_px": "1000000"}, {"crop_px": "-64"}):
         save_tensors(model, network.trainable(), metadata)
         with pytest.raises(UserError, match="does not say its crop_px"):
             load_classifier(weights, model)

@@ -4,6 +4,8 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.console import UserError, progress, run
 
@@ -41,3 +43,32 @@ def test_progress_in_a_log_has_count_and_time(capsys: pytest.CaptureFixture[str]
         bar.update(3)
     assert "paint: 100%" in (text := capsys.readouterr().err)
     assert "3/3" in text
+
+
+def leak(argv: object) -> None:
+    address = "rtsp://user:secret@camera.local/secret"
+    logging.getLogger("a").warning("%s is silent", address)
+    try:
+        raise ValueError(address)
+    except ValueError:
+        logging.getLogger("a").exception("it failed")
+    raise (UserError if "mistake" in sys.argv else ValueError)(f"{address} is lost")
+
+
+@pytest.mark.parametrize("kind", ["mistake", "bug"])
+def test_secrets_of_addresses_are_neither_logged_nor_printed(kind: str) -> None:
+    code = "from pipeline.console import run; from tests.test_console import leak; run(leak)"
+    result = subprocess.run([sys.executable, "-c", code, kind], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr.count("rtsp://camera.local") >= 3
+    assert "secret" not in result.stdout + result.stderr.replace('"rtsp://user:secret@camera.local/secret"', "")
+
+
+@given(st.text() | st.text(min_size=1001, max_size=3000))
+def test_a_sentence_is_one_line_whatever_it_quotes(text: str) -> None:
+    sentence = str(UserError(f"a.jpg cannot be used ({text}); give another"))
+    assert sentence.isprintable()
+    assert len(sentence) <= 1000
+    assert sentence.startswith("a.jpg")
+    assert sentence.endswith("; give another")
+    assert str(UserError(sentence)) == sentence

@@ -131,7 +131,7 @@ def test_what_a_comparison_lacks_is_one_sentence(change: Callable[[Rows], Rows],
 @pytest.mark.usefixtures("tables")
 def test_a_table_that_was_cut_off_in_a_line_is_one_sentence() -> None:
     FINETUNED.write_text(FINETUNED.read_text()[: -len(",0.000001\n")])
-    with pytest.raises(UserError, match="a probability of None; run"):
+    with pytest.raises(UserError, match="is not a whole table; delete it"):
         read_finetuned(FINETUNED, ACCEPTED)
 
 

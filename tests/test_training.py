@@ -142,3 +142,12 @@ def test_class_that_is_missing_is_named(network: VGG16, task: Task) -> None:
     with pytest.raises(UserError, match=r"only images of class painting to validate on \(a test\)"):
         train(network, replace(task, validation=task.validation & paintings))
     assert not task.folder.exists()
+
+
+def test_checkpoint_of_another_network_is_not_gone_on_from(network: VGG16, task: Task) -> None:
+    train(network, task)
+    checkpoint = torch.load(task.last, weights_only=True)
+    checkpoint["state_dict"]["network.head.weight"] = torch.ones(1, 7)
+    torch.save(checkpoint, task.last)
+    with pytest.raises(UserError, match=r"^checkpoints/last\.ckpt is of another network; delete checkpoints and run"):
+        train(network, task)

@@ -1,3 +1,4 @@
+import pickle
 from pathlib import Path
 
 import pytest
@@ -145,4 +146,35 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         load_network(path)
     save_tensors(path, {f"{name}.{kind}": torch.ones(1) for name in CONVOLUTIONS for kind in ("weight", "bias")}, {})
     with pytest.raises(UserError, match="other shapes"):
+        load_network(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("head.bias", torch.ones(2), "holds tensors of other shapes than those of block 5 and head"),
+        ("head.bias", torch.ones(1, dtype=torch.int64), "holds tensors of another type"),
+        ("head.bias", torch.ones(1, dtype=torch.complex64), "holds tensors of another type"),
+        ("head.bias", torch.ones(1, dtype=torch.float8_e4m3fn), "holds tensors of another type"),
+        ("head.bias", torch.tensor([torch.nan]), "has values that are not numbers"),
+        ("head.bias", torch.tensor([torch.inf]), "has values that are not numbers"),
+        ("head.more", torch.ones(1), "does not hold the tensors of block 5 and head"),
+    ],
+)
+@pytest.mark.usefixtures("network")
+def test_models_that_no_training_writes_are_refused(tmp_path: Path, name: str, value: Tensor, message: str) -> None:
+    weights, model = tmp_path / "vgg16.safetensors", tmp_path / "model.safetensors"
+    network = write_random_weights(weights)
+    for dtype in (torch.float16, torch.bfloat16, torch.float32):
+        save_tensors(model, {each: values.to(dtype) for each, values in network.trainable().items()}, {})
+        load_network(weights, model)
+    save_tensors(model, {**network.trainable(), name: value}, {})
+    with pytest.raises(UserError, match=rf"model\.safetensors {message}.*; delete it"):
+        load_network(weights, model)
+
+
+def test_pickles_under_another_name_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "vgg16.safetensors"
+    path.write_bytes(pickle.dumps({"conv1_1.weight": 1}))
+    with pytest.raises(UserError, match=r"vgg16\.safetensors is not a safetensors file"):
         load_network(path)

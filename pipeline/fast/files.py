@@ -6,11 +6,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from pipeline.console import UserError
 from pipeline.fast.network import FastNetwork, Widths
-from pipeline.vgg import save_tensors
+from pipeline.vgg import load_tensors, save_tensors
 
 FORMAT = "fast-painter"
 VERSION = "1"
@@ -37,17 +36,13 @@ def load_fast(path: Path) -> FastNetwork:
     try:
         with safe_open(path, framework="pt") as file:
             network = _described(path, file.metadata() or {})
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118, no dict
-            if shapes != {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}:
-                raise UserError(f"{path} does not hold the tensors that it says it does; make it anew")
-            tensors: dict[str, Tensor] = {name: file.get_tensor(name).float() for name in shapes}
     except OSError:
         raise UserError(f"{path} cannot be read; `dvc repro distill` makes such a file") from None
     except SafetensorError:
         raise UserError(f"{path} is not a safetensors file; `dvc repro distill` makes one") from None
-    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-        raise UserError(f"{path} has values that are not numbers; make it anew")
-    network.load_state_dict(tensors, assign=True)
+    shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    tensors = load_tensors(path, shapes, "the network that it describes")
+    network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
     return network.requires_grad_(False).eval()
 
 

@@ -32,9 +32,14 @@ log = logging.getLogger(__name__)
 
 def stream_command(
     source: Annotated[
-        str, typer.Option("--input", help="A video file, camera:0, or an address: rtsp://..., http://...")
+        str,
+        typer.Option(
+            "--input", envvar="PAINT_INPUT", help="A video file, camera:0, or an address: rtsp://..., http://..."
+        ),
     ],
-    output: Annotated[str, typer.Option(help="page, a file ending in .mp4, or an address: rtmp://...")] = "page",
+    output: Annotated[
+        str, typer.Option(envvar="PAINT_OUTPUT", help="page, a file ending in .mp4, or an address: rtmp://...")
+    ] = "page",
     style: Annotated[
         list[str] | None,
         typer.Option(help="A style of the network; once more for a mixture.", show_default="its first"),
@@ -65,6 +70,9 @@ def stream_command(
 
     The page has the live picture, and styles are picked and mixed there; a file is played there again and again. A
     recording, or what is sent on, keeps the size of its first frame.
+
+    All users of a machine see the arguments of a command: an address with a password or a key is better given in the
+    environment, as PAINT_INPUT or PAINT_OUTPUT.
 
     Frames that come faster than they can be painted are left out, except from a file into a file. A source that stalls
     or goes away is asked again until it is back. Ctrl-C ends it, and the recording is whole; if the machine fails,

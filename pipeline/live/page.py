@@ -188,6 +188,10 @@ class Page:
         try:
             await watching.prepare(request)
             await self._serve_viewer(watching)
+        except ValueError:  # in a header
+            raise web.HTTPBadRequest(text="that is no viewer") from None
+        except ConnectionError:  # who asked has gone
+            pass
         finally:
             self._viewers.discard(watching)
         return watching

@@ -138,13 +138,12 @@ def _decoded(container: InputContainer, stream: VideoStream, timeout_s: float) -
     for packet in container.demux():
         if packet.stream_index == stream.index:
             try:
-                frames = packet.decode()
+                frames = stream.decode(packet)  # a packet may say that it is of another kind of stream
             except av.FFmpegError:  # damaged, or before the first key frame
                 frames = []
             for frame in frames:
-                if isinstance(frame, VideoFrame):
-                    yield frame
-                    heard_s = time.monotonic()
+                yield frame
+                heard_s = time.monotonic()
         if time.monotonic() - heard_s > timeout_s:
             raise TimeoutError
 

@@ -4,17 +4,21 @@ Finished frames wait in a folder, in float32, so that a run that was stopped goe
 """
 
 import hashlib
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.console import progress
+from pipeline.console import UserError, progress
 from pipeline.files import replacing
 from pipeline.motion import Field, Frame, Motion, warp
 from pipeline.overlap import ahead
@@ -96,7 +100,7 @@ def paint_clip(
                 result = paint_step(painter, step, {j: painted[j - step.index] for j in step.motions}, weights)
                 cost = FrameCost(result.iterations, time.perf_counter() - began)
                 save_frame(path, result.image, cost, step.shot)
-            image, cost = load_frame(path)
+            image, cost = load_frame(path, painter.size)
             painted.append(image)
             bar.update()
             yield to_pixels(painter.finish(image, to_tensor(step.frame))), cost
@@ -125,7 +129,7 @@ def steps(
         motions: dict[int, tuple[Field, Field]] = {}
         path = frame_path(folder, index)
         if path.exists():
-            shot = load_mark(path)
+            shot = max(numbers.start, load_mark(path))
         elif motion is None:
             shot = index
         else:
@@ -210,13 +214,28 @@ def save_frame(path: Path, image: Tensor, cost: FrameCost, mark: int) -> None:
         np.savez(temporary, image=image.numpy(), iterations=cost.iterations, seconds=cost.seconds, mark=mark)
 
 
-def load_frame(path: Path) -> tuple[Tensor, FrameCost]:
-    """A finished frame (3, H, W) and what it cost."""
-    with np.load(path, allow_pickle=False) as stored:
-        return torch.from_numpy(stored["image"]), FrameCost(int(stored["iterations"]), float(stored["seconds"]))
+def load_frame(path: Path, size: tuple[int, int]) -> tuple[Tensor, FrameCost]:
+    """A finished frame (3, H, W) of ``size`` (H, W), and what it cost; raises :class:`UserError` for a damaged one."""
+    with _stored(path) as stored:
+        image, cost = torch.from_numpy(stored["image"]), FrameCost(int(stored["iterations"]), float(stored["seconds"]))
+        sound = image.shape == (3, *size) and image.dtype == torch.float32 and bool(image.isfinite().all())
+        if not sound or cost.iterations < 0 or not 0 <= cost.seconds < math.inf:
+            raise ValueError
+        return image, cost
 
 
 def load_mark(path: Path) -> int:
-    """The number that a finished frame was kept with."""
-    with np.load(path, allow_pickle=False) as stored:
+    """The number that a finished frame was kept with; raises :class:`UserError` for a damaged one."""
+    with _stored(path) as stored:
         return int(stored["mark"])
+
+
+@contextmanager
+def _stored(path: Path) -> Iterator[Mapping[str, NDArray[Any]]]:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            if sum(member.file_size for member in stored.zip.infolist()) > path.stat().st_size:
+                raise ValueError  # compressed: not by save_frame
+            yield stored
+    except Exception:  # a file that was changed, or is something else, fails in many ways
+        raise UserError(f"{path} is damaged; delete it and run this again") from None

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.console import progress
+from pipeline.console import UserError, progress
 from pipeline.files import replacing
 from pipeline.motion import Frame, Motion, warp
 from pipeline.painting.clip import (
@@ -46,12 +46,16 @@ class Passes:
 
     def content(self, index: int) -> Frame:
         """A frame of the clip."""
-        frame: Frame = np.load(content_path(self.folder, index), allow_pickle=False)
+        path = content_path(self.folder, index)
+        try:
+            frame: Frame = np.load(path, allow_pickle=False)
+        except Exception:  # a file that was changed, or is something else, fails in many ways
+            raise UserError(f"{path} is damaged; delete it and run this again") from None
         return frame
 
     def image(self, index: int) -> Tensor:
         """What was painted of it last, (3, H, W)."""
-        return load_frame(frame_path(self.folder, index))[0]
+        return load_frame(frame_path(self.folder, index), self.painter.size)[0]
 
     def begin(self, index: int) -> Painted:
         """Paint a frame on its own, in the first pass."""
@@ -127,7 +131,7 @@ def paint_in_passes(
                 beside = index
                 bar.update()
     for index in numbers:
-        image, cost = load_frame(frame_path(folder, index))
+        image, cost = load_frame(frame_path(folder, index), painter.size)
         yield to_pixels(painter.finish(image, to_tensor(passes.content(index)))), cost
 
 
@@ -138,7 +142,7 @@ def paint_again(passes: Passes, number: int, index: int, beside: int | None) -> 
     if path.exists():
         if load_mark(path) >= number:
             return
-        _, spent = load_frame(path)
+        _, spent = load_frame(path, passes.painter.size)
     began = time.perf_counter()
     if number == 1:
         painted = passes.begin(index)

@@ -65,8 +65,8 @@ def test_eight_styles_of_full_size_are_less_than_two_megabytes(tmp_path: Path) -
         ({"styles": '["a", "a"]'}, "or one of them twice"),
         ({"styles": '["../a", "b"]'}, "names no styles"),
         ({"styles": json.dumps([f"s{n}" for n in range(300)])}, "too many"),
-        ({"styles": '["a", "b", "c"]'}, "does not hold the tensors that it says it does"),
-        ({"fine": "8"}, "does not hold the tensors"),
+        ({"styles": '["a", "b", "c"]'}, "does not hold the tensors of the network that it describes"),
+        ({"fine": "8"}, "holds tensors of other shapes"),
         ({"fine": "5"}, "has an odd number of channels"),
         ({"fine": "0"}, "is wider than any such network, or has no width"),
         ({"fine": "9998"}, "is wider than any such network"),
@@ -87,9 +87,11 @@ def test_file_that_no_training_writes_is_refused(path: Path, metadata: dict[str,
     ("tensors", "message"),
     [
         ({"extra": torch.zeros(1)}, "does not hold the tensors"),
-        ({"up.weight": torch.zeros(4, 6)}, "does not hold the tensors"),
+        ({"up.weight": torch.zeros(4, 6)}, "holds tensors of other shapes"),
         ({"up.weight": torch.full((4, 6, 1, 1), torch.nan)}, "has values that are not numbers"),
         ({"up.weight": torch.full((4, 6, 1, 1), torch.inf)}, "has values that are not numbers"),
+        ({"up.weight": torch.ones((4, 6, 1, 1), dtype=torch.int8)}, "holds tensors of another type"),
+        ({"up.weight": torch.ones((4, 6, 1, 1), dtype=torch.complex64)}, "holds tensors of another type"),
     ],
 )
 def test_other_tensors_are_refused(path: Path, tensors: dict[str, Tensor], message: str) -> None:

@@ -64,20 +64,28 @@ def _answer(connection: socket.socket) -> None:
 
 
 def _play(connection: socket.socket) -> None:
+    for packet in packets(1000):
+        connection.sendall(packet)
+        time.sleep(0.02)
+
+
+def packets(frames: int) -> Iterator[bytes]:
+    """The packets of each frame."""
     sequence = 0
-    for number in range(1000):
+    for number in range(frames):
         if number % FRAMES_A_SIZE == 0:
             encoder = _encoder(64 if number // FRAMES_A_SIZE % 2 == 0 else 96)
         pixels = np.full((48, encoder.width, 3), number % 250, np.uint8)
         frame = VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")
         frame.pts, frame.time_base = number, Fraction(1, 50)
         units = [unit for packet in encoder.encode(frame) for unit in _units(bytes(packet))]
+        sent = b""
         for unit in units:
             last = unit is units[-1]
             header = struct.pack("!BBHII", 0x80, 96 | last << 7, sequence & 0xFFFF, number * CLOCK_HZ // 50, 1)
-            connection.sendall(struct.pack("!cBH", b"$", 0, len(header) + len(unit)) + header + unit)
+            sent += struct.pack("!cBH", b"$", 0, len(header) + len(unit)) + header + unit
             sequence += 1
-        time.sleep(0.02)
+        yield sent
 
 
 def _encoder(width: int) -> VideoCodecContext:

@@ -139,3 +139,21 @@ def test_a_killed_recording_leaves_what_it_had(project: Path) -> None:
         process.ended_by(signal.SIGKILL)
     (part,) = project.glob(".out.*.mp4")
     assert len(times_s(part)) > 5
+
+
+def test_addresses_may_be_given_in_the_environment(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PAINT_INPUT", "clip.mkv")
+    monkeypatch.setenv("PAINT_OUTPUT", "out.mp4")
+    stream()
+    assert len(times_s(Path("out.mp4"))) == 20
+    monkeypatch.setenv("PAINT_INPUT", "rtsp://user:secret@127.0.0.1:9/secret")
+    with pytest.raises(UserError, match=r"rtsp://127\.0\.0\.1:9 cannot be read") as raised:
+        stream()
+    assert "secret" not in str(raised.value) + "".join(capfd.readouterr()) + caplog.text
+    monkeypatch.setenv("PAINT_INPUT", "clip.mkv")
+    monkeypatch.setenv("PAINT_OUTPUT", "rtmp://user:secret@127.0.0.1:9/app/secret")
+    with pytest.raises(UserError, match=r"rtmp://127\.0\.0\.1:9 does not take the stream") as raised:
+        stream()
+    assert "secret" not in str(raised.value) + "".join(capfd.readouterr()) + caplog.text

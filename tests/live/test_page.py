@@ -227,6 +227,7 @@ def test_other_pages_and_other_names_are_refused(page: Page) -> None:
         {"Host": "["},
         {"Origin": "http://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
         {"Origin": "http://127.0.0.1:1"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
@@ -313,3 +314,15 @@ def test_viewers_are_let_go_at_the_end() -> None:
 
 async def _session() -> ClientSession:
     return ClientSession()
+
+
+@pytest.mark.parametrize("key", [b"\xff", b"AAAA", b""])
+def test_a_viewer_of_another_protocol_is_refused(page: Page, key: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    host = page.address.removeprefix("http://").strip("/")
+    with socket.create_connection(("127.0.0.1", int(host.partition(":")[2])), 5) as connection:
+        upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
+        head = f"GET /watch HTTP/1.1\r\nHost: {host}\r\n{upgrade}"
+        connection.sendall(head.encode() + key + b"\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
+    assert not page.wanted
+    assert not caplog.records

@@ -1,6 +1,8 @@
 import dataclasses
+import io
 import itertools
-from collections.abc import Iterator
+import pickle
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,16 +10,21 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from pipeline.console import UserError
 from pipeline.motion import Field, Frame, Motion, live_motion
 from pipeline.painting.clip import (
     FrameCost,
     Step,
     blend,
     fill_in,
+    load_frame,
+    load_mark,
     paint_clip,
     paint_step,
     recolour,
+    save_frame,
     steps,
     work_folder,
 )
@@ -161,3 +168,39 @@ def test_styles_go_over_evenly(count: int, index: int) -> None:
     weights = blend([2.0, 0.0], [1.0, 3.0], count)(min(index, count - 1))
     share = min(index, count - 1) / max(1, count - 1)
     assert weights == pytest.approx([1 - 0.75 * share, 0.75 * share])
+
+
+def npy(array: NDArray[np.float64]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def squeezed(path: Path) -> None:
+    np.savez_compressed(path, image=np.zeros((3, 12, 1000), np.float32), iterations=1, seconds=1.0, mark=0)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:-1]),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(pickle.dumps({"image": 1})),
+        lambda path: path.write_bytes(path.read_bytes().replace(b"\0\0\x80?", b"\0\0\x81?", 1)),
+        lambda path: path.write_bytes(npy(np.zeros(3))),
+        lambda path: np.savez(path, image=np.array([{}]), iterations=1, seconds=1.0, mark=0),
+        lambda path: np.savez(path, image=np.zeros((3, 12, 16)), iterations=1, seconds=1.0, mark=0),
+        lambda path: np.savez(path, image=np.zeros((3, 16, 12), np.float32), iterations=1, seconds=1.0, mark=0),
+        lambda path: np.savez(path, image=np.full((3, 12, 16), np.nan, np.float32), iterations=1, seconds=1.0, mark=0),
+        lambda path: np.savez(path, image=np.zeros((3, 12, 16), np.float32), iterations=-1, seconds=1.0, mark=0),
+        squeezed,
+    ],
+)
+def test_damaged_frames_are_one_sentence(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    path = tmp_path / "frame-000000.npz"
+    save_frame(path, torch.ones(3, 12, 16), FrameCost(3, 0.5), 7)
+    assert load_frame(path, (12, 16))[1] == FrameCost(3, 0.5)
+    assert load_mark(path) == 7
+    damage(path)
+    with pytest.raises(UserError, match=r"frame-000000\.npz is damaged; delete it and run this again"):
+        load_frame(path, (12, 16))

@@ -116,3 +116,13 @@ def test_damaged_body_is_none_and_can_be_replaced(path: Path, damaged: bytes) ->
         assert answers.get(URL) is None
         answers.put(URL, b"body")
         assert answers.get(URL) == b"body"
+
+
+def test_answer_to_another_question_is_none(path: Path) -> None:
+    with Answers(path) as answers:
+        answers.put(URL, b"body")
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE answers SET url = 'https://example.org/other'")
+    database.close()
+    with Answers(path) as answers:
+        assert answers.get("https://example.org/other") is None

@@ -60,6 +60,7 @@ def test_line_at_fault_is_named(tmp_path: Path, line: str, message: str) -> None
     [
         *("https://example.org/\x00", "https://example.org/\x1b[2J", "https://a.org/\x7f", "https://example.org/\n"),
         *("https://example.org/ü", "https://ex\u200bample.org", "https://example.org/a b", "https:///x", "ftp://a.org"),
+        *("http://[", "http://[x]/", "http://a]b/", "http://a:99999/", "http://a:0/", "http://a:b/"),
     ],
 )
 def test_address_is_of_printable_ascii(name: str, address: str) -> None:

