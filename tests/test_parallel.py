@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.utils.data import SequentialSampler
 
 from pipeline import vgg
@@ -18,7 +19,6 @@ from pipeline.params import Machine
 from pipeline.stages import distill, finetune
 from pipeline.tables import read_table
 from pipeline.vgg import save_tensors
-from pipeline.weights import from_safetensors
 from tests.conftest import ROOT
 from tests.networks import SMALL, set_params, write_features, write_images, write_random_weights
 from tests.stages.test_distill import SETTINGS, give_styles
@@ -61,7 +61,7 @@ def project(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_two_processes_finetune_as_one_does(project: Path) -> None:
     """The last batch of an epoch has 1 row, and of validation 5; one of the processes dies in the second epoch."""
     finetune.main([])
-    curve, model = losses(finetune.CURVE), from_safetensors(finetune.MODEL)
+    curve, model = losses(finetune.CURVE), load_file(finetune.MODEL)
     for path in (finetune.CURVE, finetune.MODEL, finetune.PREDICTIONS):
         path.unlink()
     set_params({"machine.devices": 2})
@@ -77,7 +77,7 @@ def test_two_processes_finetune_as_one_does(project: Path) -> None:
     assert "continuing after epoch 1" in together.stderr
     assert together.stderr.count("17 images to train on") == 1
     assert losses(finetune.CURVE) == [pytest.approx(row, rel=1e-5) for row in curve]
-    for name, values in from_safetensors(finetune.MODEL).items():
+    for name, values in load_file(finetune.MODEL).items():
         torch.testing.assert_close(values, model[name], rtol=1e-4, atol=1e-6)
     assert len(read_table(finetune.PREDICTIONS)) == 6
     assert not list(Path().rglob(".*.ckpt"))

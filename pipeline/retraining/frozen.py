@@ -66,5 +66,6 @@ def check_unseen(max_bits: int) -> None:
     for image in read_table(ACCEPTED):
         if image["split"] != "test" and frozen.holds(image["group"], image["phash"], max_bits):
             raise UserError(
-                f"{image['path']} was trained on, though {TABLE} has one like it; run `dvc repro -f prepare`"
+                f"{image['path']} was trained on, though {TABLE} has one like it; run `dvc repro -sf prepare` and "
+                "`dvc repro`"
             )
