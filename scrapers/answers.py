@@ -32,7 +32,7 @@ class Answers:
         with _errors_of_the_system(path):
             if path.exists() and not _is_intact(path):
                 path.unlink()
-            self._database = sqlite3.connect(path)
+            self._database = _opened(path)
         self._execute(f"CREATE TABLE IF NOT EXISTS answers ({COLUMNS}) WITHOUT ROWID")
 
     def get(self, url: str) -> bytes | None:
@@ -42,7 +42,7 @@ class Answers:
             return None
         try:
             body = zlib.decompress(row[1])
-        except zlib.error:
+        except (zlib.error, TypeError):  # the second of what is no bytes
             return None
         return body if _digest(url, body) == row[0] else None
 
@@ -71,6 +71,12 @@ class Answers:
             return self._database.execute(statement, values).fetchone()
 
 
+def _opened(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path)
+    database.text_factory = bytes  # what is damaged may not be decoded
+    return database
+
+
 def _digest(url: str, body: bytes) -> bytes:
     """Of both: a body may not pass for the answer to another question."""
     return hashlib.sha256(url.encode() + b"\0" + body).digest()
@@ -78,15 +84,15 @@ def _digest(url: str, body: bytes) -> bytes:
 
 def _is_intact(path: Path) -> bool:
     """Raises :class:`sqlite3.OperationalError` where another process writes to it."""
-    with closing(sqlite3.connect(path)) as database:
+    with closing(_opened(path)) as database:
         try:
             columns = database.execute("SELECT sql FROM sqlite_master WHERE name = 'answers'").fetchone()
-            sound = database.execute("PRAGMA quick_check").fetchone() == ("ok",)
+            sound = database.execute("PRAGMA quick_check").fetchone() == (b"ok",)
         except sqlite3.OperationalError:
             raise
-        except sqlite3.DatabaseError:
+        except (sqlite3.DatabaseError, UnicodeDecodeError):  # the second where it quotes what is damaged
             return False
-        return sound and (not columns or COLUMNS in columns[0])
+        return sound and (not columns or COLUMNS.encode() in columns[0])
 
 
 @contextmanager

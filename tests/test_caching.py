@@ -301,8 +301,8 @@ def test_damaged_cache_is_found_and_computed_anew(network: VGG16, rows: list[Row
         ],
         "index.csv is not the index": [
             lambda: write_table(FOLDER / "index.csv", ["row"], [{"row": 0}]),
-            lambda: (FOLDER / "index.csv").write_text(""),
         ],
+        "index.csv is not a whole table": [lambda: (FOLDER / "index.csv").write_text("")],
         "index.csv is missing": [lambda: (FOLDER / "index.csv").unlink()],
     }
     for sentence, ways in damages.items():

@@ -14,7 +14,7 @@ import yaml
 from tests.conftest import ROOT
 
 PLUMBING = {"pipeline/__init__.py", "pipeline/stages/__init__.py", "pipeline/painting/__init__.py"} | {
-    f"pipeline/{name}.py" for name in ("console", "files", "params", "tables", "tallies")
+    f"pipeline/{name}.py" for name in ("console", "files", "params", "redaction", "tables", "tallies")
 }
 """Code that carries settings and files from one place to another and shapes no result."""
 

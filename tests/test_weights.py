@@ -14,7 +14,7 @@ from torchvision.models.vgg import cfgs, make_layers  # type: ignore[import-unty
 
 from pipeline import weights
 from pipeline.console import UserError
-from pipeline.vgg import CONVOLUTIONS, load_metadata, save_tensors, tensors_sha256
+from pipeline.vgg import CHANNELS, CONVOLUTIONS, load_metadata, save_tensors, tensors_sha256
 from pipeline.weights import TORCHVISION_LAYERS, from_onnx, from_torchvision, install_weights
 from scrapers.wheels import WheelError
 
@@ -30,6 +30,7 @@ def tensors(monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
         made[f"{name}.weight"] = torch.randn(4, 3 if name == "conv1_1" else 4, 3, 3, generator=random)
         made[f"{name}.bias"] = torch.randn(4, generator=random)
     monkeypatch.setattr(weights, "TENSORS_SHA256", tensors_sha256(made))
+    monkeypatch.setattr("pipeline.vgg.CHANNELS", {block: (4, depth) for block, (_, depth) in CHANNELS.items()})
     return made
 
 
@@ -161,6 +162,6 @@ def test_one_changed_value_is_refused(tmp_path: Path, tensors: dict[str, Tensor]
 
 def test_pickle_and_missing_file_are_refused(tmp_path: Path) -> None:
     torch.save({"conv1_1.weight": torch.ones(1)}, tmp_path / "vgg16.pth")
-    for name in ("vgg16.pth", "nowhere.safetensors"):
-        with pytest.raises(UserError, match="not a safetensors file that can be read"):
+    for name, is_wrong in (("vgg16.pth", "is not a safetensors file that can be read"), ("none.pth", "is missing")):
+        with pytest.raises(UserError, match=rf"^weights\.source: .*{name} {is_wrong}; take wheel, torchvision or"):
             install_weights(str(tmp_path / name), tmp_path / "target.safetensors", tmp_path)

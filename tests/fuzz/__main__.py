@@ -22,19 +22,19 @@ from tests.fuzz.mutation import mutate
 
 INPUTS = {
     "videos": 100,
-    "streams": 25,
-    "requests": 100,
-    "pictures": 250,
-    "answers": 25,
-    "kept": 40,
-    "manifests": 200,
-    "params": 60,
-    "tables": 150,
-    "models": 150,
-    "graphs": 150,
-    "checkpoints": 150,
-    "arrays": 150,
-    "frames": 150,
+    "pictures": 150,
+    "manifests": 100,
+    "params": 40,
+    "kept": 20,
+    "answers": 12,
+    "streams": 20,
+    "requests": 60,
+    "tables": 100,
+    "models": 60,
+    "graphs": 60,
+    "checkpoints": 60,
+    "arrays": 60,
+    "frames": 100,
 }
 """By the number of examples in a short run, the quickest to load first."""
 LONGEST_S = 30

@@ -18,5 +18,5 @@ def read(path: Path) -> None:
     with Answers(path) as answers:
         for url, body in BODIES.items():
             assert answers.get(url) in (body, None)
-            answers.put(url, body)
-            assert answers.get(url) in (body, None)
+        answers.put(url, body)
+        assert answers.get(url) in (body, None)

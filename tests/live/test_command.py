@@ -152,8 +152,9 @@ def test_addresses_may_be_given_in_the_environment(
     with pytest.raises(UserError, match=r"rtsp://127\.0\.0\.1:9 cannot be read") as raised:
         stream()
     assert "secret" not in str(raised.value) + "".join(capfd.readouterr()) + caplog.text
-    monkeypatch.setenv("PAINT_INPUT", "clip.mkv")
     monkeypatch.setenv("PAINT_OUTPUT", "rtmp://user:secret@127.0.0.1:9/app/secret")
-    with pytest.raises(UserError, match=r"rtmp://127\.0\.0\.1:9 does not take the stream") as raised:
-        stream()
+    with served(forever) as address:
+        monkeypatch.setenv("PAINT_INPUT", address)
+        with pytest.raises(UserError, match=r"rtmp://127\.0\.0\.1:9 does not take the stream") as raised:
+            stream()
     assert "secret" not in str(raised.value) + "".join(capfd.readouterr()) + caplog.text
