@@ -53,9 +53,13 @@ class Repository:
         command = [*GIT, "merge-base", "--is-ancestor", commit, tip]
         return subprocess.run(command, timeout=TIMEOUT_S, check=False).returncode == 0
 
-    def take(self, tip: str) -> None:
-        """Check out ``tip`` as the branch, whatever there was."""
+    def take(self, tip: str, keep: Iterable[Path] = ()) -> None:
+        """Check out ``tip`` as the branch, whatever there was; only the paths in ``keep`` stay as they are."""
+        ours = self._ask("stash", "create") or self.head()  # a commit of all that is here, which no branch has
+        known = [str(path) for path in keep if self._ask("ls-tree", "--name-only", ours, str(path))]
         self._git("checkout", "--quiet", "--force", "-B", self._branch, tip)
+        if known:
+            self._git("checkout", "--quiet", ours, "--", *known)
 
     def write_changes(self, path: Path) -> None:
         """Write what the files under version control differ by from the commit, for `git apply`."""

@@ -27,8 +27,8 @@ from pipeline.retraining.repository import Repository
 
 RUNS = Path(".retrain/runs")
 """For each snapshot, what its last run leaves for inspection."""
-NEW_FILES = (Path("dvc.lock"), Path("data/metrics"), Path("data/plots"), frozen.TABLE, frozen.TRACKED)
-"""What a promoted run may commit for the first time."""
+RESULTS = (Path("dvc.lock"), Path("data/metrics"), Path("data/plots"))
+"""What DVC goes by to tell that a stage has run, as far as git keeps it."""
 PATIENCE = 3
 """Calls that may fail on one snapshot before a newer one is taken."""
 QUICK_TIMEOUT_S = 3600.0
@@ -90,14 +90,18 @@ class Retraining:
         return last
 
     def _update(self, run: Run) -> Run:
-        """Take the newest commit; what an earlier run changed and did not promote is kept as a patch."""
+        """Take the newest commit; what an earlier run changed and did not promote is kept as a patch.
+
+        Where there was such a run, what it has computed is still known to DVC, and only what the commit changes runs.
+        """
         self._repository.check_identity()
         tip, before, last = self._repository.fetch(), self._repository.head(), load_run()
         if last is None or last.outcome == "promoted":
             self._repository.check_nothing_to_lose(tip)
+            self._repository.take(tip)
         else:
             self._repository.write_changes(_folder(last) / "changes.patch")
-        self._repository.take(tip)
+            self._repository.take(tip, keep=RESULTS)
         try:
             self._commands.dvc("config", "core.remote", timeout_s=QUICK_TIMEOUT_S)
         except UserError as error:
@@ -149,7 +153,9 @@ class Retraining:
     def _commit(self, run: Run) -> Run:
         if frozen.FOLDER.exists():
             self._commands.dvc("add", "--quiet", str(frozen.FOLDER), timeout_s=QUICK_TIMEOUT_S)
-        self._repository.commit(f"Retrain on the snapshot of {run.snapshot}\n\n{_described(run)}", NEW_FILES)
+        self._repository.commit(
+            f"Retrain on the snapshot of {run.snapshot}\n\n{_described(run)}", (*RESULTS, frozen.TABLE, frozen.TRACKED)
+        )
         return replace(run, step=Step.TAG)
 
     def _tag(self, run: Run) -> Run:
