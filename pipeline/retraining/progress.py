@@ -38,6 +38,8 @@ class Run:
     step: Step = Step.UPDATE
     base: str = ""
     """The commit of the remote that it builds on."""
+    kept: str = ""
+    """While the clone is updated, a commit that has what was computed so far."""
     model: str = ""
     """SHA-256 of the model that passed the gate."""
     failures: int = 0

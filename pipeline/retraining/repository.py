@@ -53,9 +53,15 @@ class Repository:
         command = [*GIT, "merge-base", "--is-ancestor", commit, tip]
         return subprocess.run(command, timeout=TIMEOUT_S, check=False).returncode == 0
 
-    def take(self, tip: str) -> None:
-        """Check out ``tip`` as the branch, whatever there was."""
+    def record(self) -> str:
+        """A commit of the files under version control as they are, on no branch."""
+        return self._ask("stash", "create") or self.head()
+
+    def take(self, tip: str, kept: str, paths: Iterable[Path]) -> None:
+        """Check out ``tip`` as the branch, whatever there was; ``paths`` as ``kept`` has them, if one is named."""
         self._git("checkout", "--quiet", "--force", "-B", self._branch, tip)
+        if kept and (known := self._ask("ls-tree", "--name-only", kept, *map(str, paths)).splitlines()):
+            self._git("checkout", "--quiet", kept, "--", *known)
 
     def write_changes(self, path: Path) -> None:
         """Write what the files under version control differ by from the commit, for `git apply`."""

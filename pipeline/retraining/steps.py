@@ -27,8 +27,8 @@ from pipeline.retraining.repository import Repository
 
 RUNS = Path(".retrain/runs")
 """For each snapshot, what its last run leaves for inspection."""
-NEW_FILES = (Path("dvc.lock"), Path("data/metrics"), Path("data/plots"), frozen.TABLE, frozen.TRACKED)
-"""What a promoted run may commit for the first time."""
+RESULTS = (Path("dvc.lock"), Path("data/metrics"), Path("data/plots"))
+"""What DVC goes by to tell that a stage has run, as far as git keeps it."""
 PATIENCE = 3
 """Calls that may fail on one snapshot before a newer one is taken."""
 QUICK_TIMEOUT_S = 3600.0
@@ -77,9 +77,13 @@ class Retraining:
 
     def _begin(self) -> Run:
         last = load_run()
-        if last is None or last.outcome:
+        if last is None:
             return Run(snapshot=self._today)
         self._repository.remove_locks()
+        if last.outcome:
+            return Run(snapshot=self._today)
+        if not last.base:
+            return replace(last, snapshot=self._today)
         if last.step in (Step.REPRODUCE, Step.JUDGE) and last.failures:
             if last.failures >= PATIENCE and last.snapshot != self._today:
                 log.warning("the snapshot of %s failed %d times and is given up", last.snapshot, last.failures)
@@ -90,14 +94,19 @@ class Retraining:
         return last
 
     def _update(self, run: Run) -> Run:
-        """Take the newest commit; what an earlier run changed and did not promote is kept as a patch."""
+        """Take the newest commit; what an earlier run changed and did not promote is kept as a patch.
+
+        Where there was such a run, what it has computed is still known to DVC, and only what the commit changes runs.
+        """
         self._repository.check_identity()
         tip, before, last = self._repository.fetch(), self._repository.head(), load_run()
         if last is None or last.outcome == "promoted":
             self._repository.check_nothing_to_lose(tip)
-        else:
+        elif last.outcome or last.step is not Step.UPDATE:
             self._repository.write_changes(_folder(last) / "changes.patch")
-        self._repository.take(tip)
+            run = replace(run, kept=self._repository.record())
+        save_run(run)  # if git is killed in the middle, what it leaves is nobody's work
+        self._repository.take(tip, run.kept, RESULTS)
         try:
             self._commands.dvc("config", "core.remote", timeout_s=QUICK_TIMEOUT_S)
         except UserError as error:
@@ -106,7 +115,7 @@ class Retraining:
         if Path(sys.prefix).resolve() == Path(".venv").resolve():  # the clone's own environment runs the clone's code
             self._commands.run("make setup", "make", "setup", timeout_s=QUICK_TIMEOUT_S)
             self._code_is_new = tip != before
-        return replace(run, step=Step.REPRODUCE, base=tip)
+        return replace(run, step=Step.REPRODUCE, base=tip, kept="")
 
     def _reproduce(self, run: Run) -> Run:
         write_text(PARAMS, SNAPSHOT.sub(rf'\g<1>"{run.snapshot}"', PARAMS.read_text(encoding="utf-8"), count=1))
@@ -149,7 +158,9 @@ class Retraining:
     def _commit(self, run: Run) -> Run:
         if frozen.FOLDER.exists():
             self._commands.dvc("add", "--quiet", str(frozen.FOLDER), timeout_s=QUICK_TIMEOUT_S)
-        self._repository.commit(f"Retrain on the snapshot of {run.snapshot}\n\n{_described(run)}", NEW_FILES)
+        self._repository.commit(
+            f"Retrain on the snapshot of {run.snapshot}\n\n{_described(run)}", (*RESULTS, frozen.TABLE, frozen.TRACKED)
+        )
         return replace(run, step=Step.TAG)
 
     def _tag(self, run: Run) -> Run:
@@ -164,7 +175,7 @@ class Retraining:
         if self._repository.push(run.release):
             return replace(run, step=Step.PROMOTE)
         log.warning("others have pushed meanwhile; what that changes is run again")
-        return replace(run, step=Step.UPDATE)
+        return replace(run, step=Step.UPDATE, kept=self._repository.head())
 
     def _promote(self, run: Run) -> Run:
         if _sha256(MODEL) != run.model:

@@ -260,15 +260,56 @@ def test_an_unreachable_remote_costs_no_second_training(clone: Path) -> None:
 def test_commits_of_others_come_first(clone: Path) -> None:
     """A run takes days; what others have pushed meanwhile is taken up before anything of it is published."""
     pushed: list[str] = []
+    known: list[str] = []
 
     def meanwhile(name: str) -> None:
         if name == "dvc push" and not pushed:
             pushed.append(push(PERSON, skill="0.93"))
+        if name == "dvc repro" and pushed:
+            known.append(Path("dvc.lock").read_text() + Path("data/metrics/classifier.json").read_text())
 
     run = retrain(meanwhile)
     check_promoted(run, 0.93)
     assert run.base == pushed[0]
     assert tags() == [run.release]
+    assert '"skill": 0.9,' in known[0]  # so that DVC runs only what the commit changes
+    assert known[0].endswith('{"skill": 0.9}')
+
+
+def test_an_update_that_was_killed_halfway_is_nobodys_work(clone: Path) -> None:
+    def halfway(name: str) -> None:
+        if name == "git checkout":
+            Path("skill.txt").write_text("0.")
+            Path("dvc.lock").write_text("{")
+            Path(".git/index.lock").touch()
+            raise Killed
+
+    with pytest.raises(Killed):
+        retrain(halfway)
+    check_promoted(retrain(), 0.9)
+    push(PERSON, skill="0.95")
+    with pytest.raises(Killed):
+        retrain(halfway)
+    check_promoted(retrain(day=NEXT_WEEK), 0.95)
+
+
+def test_what_was_computed_outlives_an_update_that_was_killed_halfway(clone: Path) -> None:
+    pushed: list[str] = []
+    known: list[str] = []
+
+    def halfway(name: str) -> None:
+        if name == "dvc push":
+            pushed.append(push(PERSON, notes="1"))
+        if name == "git checkout" and pushed:
+            Path("dvc.lock").write_text("{")
+            raise Killed
+
+    with pytest.raises(Killed):
+        retrain(halfway)
+    run = retrain(lambda name: known.append(Path("dvc.lock").read_text()) if name == "dvc repro" else None)
+    assert '"skill": 0.9,' in known[0]
+    check_promoted(run, 0.9)
+    assert run.base == pushed[0]
 
 
 def test_another_commit_on_top_of_what_was_pushed_is_no_trouble(clone: Path) -> None:
