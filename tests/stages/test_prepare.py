@@ -257,9 +257,7 @@ def test_a_second_run_writes_the_same_and_removes_what_is_no_longer_wanted(museu
     assert outputs() == first
 
 
-def test_workers_write_the_same_and_pass_errors_on(
-    museum: Museum, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_workers_write_the_same(museum: Museum, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of them dies, once."""
     pytest.importorskip("ray")
     museum.add("photo", "broken", b"no image")
