@@ -19,7 +19,6 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from benchmarks.prepare import SHORT_SIDE_PX, make_crawl
-from pipeline.caching import Row, compute_features
 from pipeline.device import network_dtype
 from pipeline.fast.network import FastNetwork, Widths
 from pipeline.images import load_rgb
@@ -29,6 +28,7 @@ from pipeline.params import default_params
 from pipeline.splits import near_pairs
 from pipeline.stages.prepare import IMAGES, MANIFEST, decode_one
 from pipeline.transfer import imitate_style
+from pipeline.trunk import Row, compute_features
 from pipeline.vgg import VGG16
 from scrapers.items import read_manifest
 

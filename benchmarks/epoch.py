@@ -33,13 +33,14 @@ from tqdm import tqdm
 from benchmarks.features import write_picture
 from benchmarks.step import timed
 from pipeline.augmentation import make_view
-from pipeline.caching import Row, cache_features, open_features
+from pipeline.caching import cache_features, open_features
 from pipeline.classification import NEGATIVE, POSITIVE
 from pipeline.device import loader_workers, network_dtype, pick_device
 from pipeline.finetuning import Finetuner, History, RandomRows, Rows, load_rows
 from pipeline.images import load_rgb
 from pipeline.params import Features, Finetune, default_params
 from pipeline.tensors import to_unit_range
+from pipeline.trunk import Row
 from pipeline.vgg import VGG16, load_network
 
 WEIGHTS = Path("data/weights/vgg16.safetensors")

@@ -18,11 +18,12 @@ import torch
 from PIL import Image
 
 from benchmarks.step import timed
-from pipeline.caching import Row, cache_features
+from pipeline.caching import cache_features
 from pipeline.classification import VIEWS_AT_A_TIME
 from pipeline.device import network_dtype, pick_device
 from pipeline.params import default_params
 from pipeline.tensors import to_unit_range
+from pipeline.trunk import Row
 from pipeline.vgg import VGG16
 
 ROUNDS = 3

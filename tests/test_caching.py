@@ -20,13 +20,14 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from pipeline import caching, classification
+from pipeline import caching, classification, trunk
 from pipeline.augmentation import make_view
-from pipeline.caching import Row, cache_features, compute_features, open_features, verify_features
+from pipeline.caching import cache_features, open_features, verify_features
 from pipeline.classification import classify
 from pipeline.console import UserError
 from pipeline.images import load_rgb
 from pipeline.tables import read_table, write_table
+from pipeline.trunk import Row, compute_features
 from pipeline.vgg import VGG16
 from scrapers.items import LABELS
 from tests.disks import limited_files
@@ -116,12 +117,12 @@ def test_workers_compute_the_same_bytes(
 ) -> None:
     """One of them dies, once; then an image is missing."""
     pytest.importorskip("ray")
-    monkeypatch.setattr(caching, "BATCHES_OF_A_WORKER", 1)  # fewer rows than a batch has there
+    monkeypatch.setattr(trunk, "BATCHES_OF_A_WORKER", 1)  # fewer rows than a batch has there
     cache(network, rows)
     alone = files()
     shutil.rmtree(FOLDER)
     died = tmp_path / "died"
-    monkeypatch.setattr(caching, "_compute_part", partial(die_once, caching._compute_part, died))
+    monkeypatch.setattr(trunk, "_compute_part", partial(die_once, trunk._compute_part, died))
     cache(network, rows, workers=2)
     assert died.exists()
     assert files() == alone

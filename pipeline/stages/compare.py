@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.baselines import SIDE_PX, train_original
-from pipeline.caching import Cache, Row, cache_features, open_features, verify_features
+from pipeline.caching import Cache, cache_features, open_features, verify_features
 from pipeline.console import run
 from pipeline.device import network_dtype, pick_device
 from pipeline.finetuning import PREDICTION_COLUMNS, Rows, describe_predictions
@@ -31,6 +31,7 @@ from pipeline.params import Params, load_params
 from pipeline.probe import fit_probe
 from pipeline.tables import read_table, write_table
 from pipeline.training import Task, calibrate, finetune, fingerprint, pool_features, predict_logits
+from pipeline.trunk import Row
 from pipeline.vgg import load_network, load_top
 
 FOLDER = Path("data/features")

@@ -13,12 +13,13 @@ import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pipeline.caching import Row, cache_features
+from pipeline.caching import cache_features
 from pipeline.classification import POSITIVE
 from pipeline.console import UserError, run
 from pipeline.device import network_dtype, pick_device
 from pipeline.params import load_params
 from pipeline.tables import read_table
+from pipeline.trunk import Row
 from pipeline.vgg import load_network
 
 ACCEPTED = Path("data/prepare/accepted.csv")
