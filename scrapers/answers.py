@@ -88,9 +88,11 @@ def _is_intact(path: Path) -> bool:
         try:
             columns = database.execute("SELECT sql FROM sqlite_master WHERE name = 'answers'").fetchone()
             sound = database.execute("PRAGMA quick_check").fetchone() == (b"ok",)
-        except sqlite3.OperationalError:
-            raise
-        except (sqlite3.DatabaseError, UnicodeDecodeError):  # the second where it quotes what is damaged
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode & 0xFF in ERRORS:
+                raise
+            return False
+        except UnicodeDecodeError:  # of an error that quotes what is damaged
             return False
         return sound and (not columns or COLUMNS.encode() in columns[0])
 
