@@ -6,6 +6,7 @@ Works in a temporary folder, with one thread and random weights, and prints item
 which other work on the machine hardly changes. Takes two minutes.
 """
 
+import argparse
 import os
 import tempfile
 import time
@@ -42,6 +43,7 @@ WIDTH_PX, HEIGHT_PX, STEPS = 640, 272, 4
 
 def main() -> None:
     """Measure all of them."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     print(f"one core, {str(network_dtype(CPU)).removeprefix('torch.')}")

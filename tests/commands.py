@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from typer.main import get_command
 from pipeline.cli import app
 from tests.conftest import ROOT
 
-OTHERS = {".", "cd", "cp", "git", "journalctl", "ln", "mkdir", "mv", "sudo", "systemctl"}
+OTHERS = {".", "cd", "cp", "git", "journalctl", "ln", "mkdir", "mv", "ray", "sudo", "systemctl"}
 """Programs that are not ours: bash has looked at the line, that is all."""
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 STAGES = set(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
@@ -46,7 +47,7 @@ def split_commands(line: str) -> Iterator[list[str]]:
 
 def check(command: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail for a command that does not exist or that would not take these arguments."""
-    program, *arguments = command
+    program, *arguments = dropwhile(lambda word: "=" in word, command)  # variables of its environment come first
     match program.rpartition("/")[2]:
         case "paint":
             parse_paint(arguments)
