@@ -109,7 +109,7 @@ class Process:
 
 def wait_for_growth(folder: Path, process: Process) -> None:
     """Until there is a second of it."""
-    deadline_s = time.monotonic() + 30
+    deadline_s = time.monotonic() + 120
     while time.monotonic() < deadline_s and process.running.poll() is None:
         if any(each.stat().st_size > 4000 for each in folder.glob(".out.*.mp4")):
             time.sleep(1.5)
