@@ -39,7 +39,7 @@ FINISHED = ["features.npy", "fingerprint.txt", "index.csv"]
 
 @pytest.fixture(autouse=True)
 def _small_batches_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (classification, caching):
+    for module in (classification, trunk):
         monkeypatch.setattr(module, "VIEWS_AT_A_TIME", 4)
     monkeypatch.setattr(classification, "loader_workers", lambda: 0)
 

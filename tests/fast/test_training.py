@@ -175,7 +175,10 @@ def test_undisturbed_killed_and_resumed_runs_agree(
 
 
 def test_learning_lowers_the_loss(judge: Judge, pairs: Pairs, run: Run) -> None:
-    longer = replace(SETTINGS, steps=60, checkpoint_steps=20)
+    """A network starts from the image itself, which has no fault but its style."""
+    longer = replace(
+        SETTINGS, content_weight=0.0, temporal_weight=0.0, learning_rate=0.01, steps=90, checkpoint_steps=30
+    )
     curve = distill(new_network(), judge, pairs, run, longer)
     assert curve[-1]["loss"] < 0.9 * curve[0]["loss"]
 
