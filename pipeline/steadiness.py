@@ -1,7 +1,6 @@
 """How steady painted frames are, and how sharp: blur alone would be steady."""
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -22,23 +21,6 @@ YARDSTICK = Flow(
     boundary_offset=0.002,
 )
 """The flow that videos are measured with does not change with the one that they are painted with."""
-
-Frames = tuple[Frame, ...]
-"""One moment of the clip and of its videos, in the order of their kinds."""
-
-
-def windows(items: Iterable[Frames], length: int) -> Iterator[Sequence[Frames]]:
-    """Each item with those that follow, ``length`` in all, fewer at the end."""
-    window: deque[Frames] = deque(maxlen=length)
-    for item in items:
-        window.append(item)
-        if len(window) == length:
-            yield window
-    if len(window) == length:
-        window.popleft()
-    while window:
-        yield window
-        window.popleft()
 
 
 def warping_errors(first: Frame, second: Frame, painted: Sequence[tuple[Frame, Frame]]) -> list[float | None]:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.steadiness import sharpness, warping_errors, windows
+from pipeline.steadiness import sharpness, warping_errors
 from tests.pictures import shifted, textured
 
 
@@ -37,10 +37,3 @@ def test_blur_is_less_sharp() -> None:
     assert sharpness(sharp) > 1
     ramp = np.repeat(np.arange(0, 200, 2, dtype=np.uint8)[None, :, None], 3, axis=2).repeat(50, axis=0)
     assert sharpness(ramp) == pytest.approx(2, rel=0.02)
-
-
-@pytest.mark.parametrize(("count", "length"), [(5, 3), (3, 3), (2, 3), (1, 2), (0, 2)])
-def test_each_frame_comes_with_those_that_follow(count: int, length: int) -> None:
-    frames = [(np.full((1, 1, 3), index, np.uint8),) for index in range(count)]
-    found = [[int(frame[0][0, 0, 0]) for frame in window] for window in windows(frames, length)]
-    assert found == [list(range(index, min(index + length, count))) for index in range(count)]

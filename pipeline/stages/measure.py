@@ -10,7 +10,8 @@ network; with them the clip, the style and both networks. Writes ``data/metrics/
 
 import argparse
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -20,10 +21,11 @@ from pipeline.console import UserError, progress, run
 from pipeline.device import pick_device
 from pipeline.files import write_json
 from pipeline.images import load_rgb
+from pipeline.motion import Frame
 from pipeline.painting.clip import Weights, blend
 from pipeline.painting.frame import Painter, painting_network
 from pipeline.params import load_params
-from pipeline.steadiness import sharpness, warping_errors, windows
+from pipeline.steadiness import sharpness, warping_errors
 from pipeline.tables import write_table
 from pipeline.tensors import to_tensor
 from pipeline.video import probe, read_frames
@@ -35,6 +37,8 @@ BY_FRAME = Path("data/plots/temporal.csv")
 KINDS = ("stylized", "baseline", "plain")
 FAST = "fast"
 """A further kind, of jobs whose styles the small network has learnt."""
+Frames = tuple[Frame, ...]
+"""One moment of the clip and of its videos, in the order of their kinds."""
 Mean = float | None
 """None where no frame has the figure."""
 
@@ -135,6 +139,20 @@ def measure_job(
                 )
             bar.update()
             yield frames
+
+
+def windows(items: Iterable[Frames], length: int) -> Iterator[Sequence[Frames]]:
+    """Each item with those that follow, ``length`` in all, fewer at the end."""
+    window: deque[Frames] = deque(maxlen=length)
+    for item in items:
+        window.append(item)
+        if len(window) == length:
+            yield window
+    if len(window) == length:
+        window.popleft()
+    while window:
+        yield window
+        window.popleft()
 
 
 def mean_figures(frames: Sequence[Figures]) -> dict[str, Mean]:

@@ -4,6 +4,7 @@ import shutil
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -25,6 +26,7 @@ from pipeline.stages.measure import (
     mean_figures,
     network_change,
     ratios,
+    windows,
 )
 from pipeline.tables import read_table
 from pipeline.tensors import to_tensor
@@ -72,6 +74,13 @@ def test_the_change_of_a_network_is_that_of_its_block_5(network: VGG16) -> None:
         "style_relu5_1": pytest.approx(scale**2 - 1, rel=1e-4),
         "content_relu5_2": pytest.approx(scale - 1, rel=1e-4),
     }
+
+
+@pytest.mark.parametrize(("count", "length"), [(5, 3), (3, 3), (2, 3), (1, 2), (0, 2)])
+def test_each_frame_comes_with_those_that_follow(count: int, length: int) -> None:
+    frames = [(np.full((1, 1, 3), index, np.uint8),) for index in range(count)]
+    found = [[int(frame[0][0, 0, 0]) for frame in window] for window in windows(frames, length)]
+    assert found == [list(range(index, min(index + length, count))) for index in range(count)]
 
 
 @pytest.fixture
