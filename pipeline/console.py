@@ -63,10 +63,15 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     except OSError as error:
         if error.errno not in MENDABLE:
             raise
-        where = f" ({error.filename})" if error.filename else ""
-        sys.exit(f"error: {error.strerror}{where}; {MENDABLE[error.errno]}")
+        sys.exit(f"error: {describe(error)}")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def describe(error: OSError, otherwise: str = "run this again") -> str:
+    """An error of the system in one sentence, with what to do about it, or ``otherwise`` where that is not known."""
+    where = f" ({error.filename})" if error.filename else ""
+    return f"{error.strerror or error}{where}; {MENDABLE.get(error.errno or 0, otherwise)}"
 
 
 def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.console import MENDABLE, UserError
+from pipeline.console import Discreet, UserError, describe
 from pipeline.params import PARAMS
 from pipeline.retraining.commands import AlreadyRunning, Commands, exclusive, stopped_by_termination
 from pipeline.retraining.progress import Run, load_run
@@ -85,9 +85,7 @@ def _go_on(commands: Commands) -> Run:
         _tell(str(error), TROUBLE)
         raise
     except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        advice = MENDABLE.get(error.errno or 0, "run this again, it goes on where it was")
-        message = f"{error.strerror or error}{where}; {advice}"
+        message = describe(error, otherwise="run this again, it goes on where it was")
         _tell(message, TROUBLE)
         raise UserError(message) from None
     except SystemExit as stopped:
@@ -120,7 +118,7 @@ class _Quiet(RotatingFileHandler):
 def _logged() -> Iterator[None]:
     """What is logged goes to a file of the clone too."""
     file = _Quiet(LOG, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8")
-    file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    file.setFormatter(Discreet("%(asctime)s %(message)s"))
     logging.getLogger().addHandler(file)
     try:
         yield
