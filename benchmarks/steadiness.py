@@ -30,8 +30,8 @@ from pipeline.video import parse_frames, read_frames
 SMOOTHING = 0.8
 KINDS = ("untemporal", "smoothed", "network")
 FIGURES = ("warping error", "sharpness", "style loss")
-JUDGED = 4
-"""Every so manieth frame: style changes little from one to the next."""
+JUDGED_INTERVAL = 4
+"""Frames from one whose style is judged to the next: it changes little between them."""
 
 
 def main() -> None:
@@ -92,7 +92,7 @@ def measure(frames: list[Frame], painted: Mapping[str, list[Frame]], painter: Pa
     ]
     losses = [
         [float(painter.losses(to_tensor(each[i]), taps).style) for each in painted.values()]
-        for i in range(0, len(frames), JUDGED)
+        for i in range(0, len(frames), JUDGED_INTERVAL)
         for taps in [painter.content_taps(to_tensor(frames[i]))]
     ]
     sharp = [[sharpness(frame) for frame in each] for each in painted.values()]
