@@ -11,13 +11,13 @@ help:  ## Show this help
 
 setup: .venv/installed  ## Make the environment in .venv (about 2 minutes, 6 GB of disk)
 
-repro: setup  ## Run the whole pipeline on the settings of params.yaml (sample: about 10 minutes on 2 cores)
-	@echo "dvc repro: crawl, fine-tune, stylize, report. About 10 minutes on 2 cores; a second run takes seconds."
+repro: setup  ## Run the whole pipeline on the settings of params.yaml (sample: 10 to 25 minutes on 2 cores)
+	@echo "dvc repro: crawl, fine-tune, stylize, report. 10 to 25 minutes on 2 cores; a second run takes seconds."
 	@start=$$(date +%s); dvc repro || exit 1; \
 	 echo "Done in $$(($$(date +%s) - start)) s. Open data/report/index.html"
 
-test: lint  ## Check style and types, run the tests (about 3 minutes on 2 cores)
-	@echo "pytest: about 3 minutes on 2 cores"
+test: lint  ## Check style and types, run the tests (about 8 minutes on 2 cores)
+	@echo "pytest: about 8 minutes on 2 cores"
 	pytest --numprocesses 2 --dist worksteal
 
 lint: setup
