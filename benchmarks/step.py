@@ -3,11 +3,13 @@
     python -m benchmarks.step --width 256 --height 108
 
 Prints seconds of each, taken in turn, their ratio, and the network's GFLOP/s; and the seconds of what a frame takes
-once, before the first step and after the last. Random weights cost what trained ones do.
+once, before the first step and after the last. On a GPU also how often a step makes the processor wait for it: once,
+for the loss that the stopping rule looks at. Random weights cost what trained ones do.
 """
 
 import argparse
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -59,6 +61,9 @@ def main() -> None:
     print(f"bare pass  {floor_s:.4f} s, {gigaflops / floor_s:.0f} GFLOP/s")
     print(f"step       {step_s:.4f} s, {step_s / floor_s:.2f} of the bare pass")
     print(f"once       {2 * once_s - twice_s:.4f} s a frame")
+    if device.type == "cuda":
+        waits = (count_waits(works[2]) - count_waits(works[1])) / STEPS
+        print(f"waits      {waits:g} a step")
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -68,6 +73,15 @@ def timed(work: Callable[[], object]) -> float:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter() - began
+
+
+def count_waits(work: Callable[[], object]) -> int:
+    """How often ``work()`` makes the processor wait for the GPU."""
+    torch.cuda.set_sync_debug_mode("warn")
+    with warnings.catch_warnings(record=True, action="always") as caught:
+        work()
+    torch.cuda.set_sync_debug_mode("default")
+    return sum("synchronizing" in str(each.message) for each in caught)
 
 
 def flops(height: int, width: int, last_layer: str) -> float:

@@ -56,11 +56,12 @@ def optical_flow(first: Frame, second: Frame, settings: Flow) -> Field:
 def warp(image: Tensor, flow: Tensor, fill: Sequence[float] | Tensor) -> tuple[Tensor, Tensor]:
     """Backward warping, ``warped[:, y, x] = image[:, y + dy, x + dx]``, bilinear.
 
-    ``image`` is (C, H, W) or (N, C, H, W), ``flow`` (H, W, 2) on the grid of the result, both float32 on one device.
-    Returns the warped image and the mask, bool (H, W), of the pixels whose source lies outside the image, more than
-    half a pixel from the centres of the outermost ones; they have the colour ``fill`` (C values).
+    ``image`` is (C, H, W) or (N, C, H, W), ``flow`` (H, W, 2) on the grid of the result or, one for each of N images,
+    (N, H, W, 2), both float32 on one device. Returns the warped image and the mask, bool (H, W) or (N, H, W), of the
+    pixels whose source lies outside the image, more than half a pixel from the centres of the outermost ones; they have
+    the colour ``fill`` (C values).
     """
-    height, width = flow.shape[:2]
+    height, width = flow.shape[-3:-1]
     x = flow[..., 0] + torch.arange(width, device=flow.device)
     y = flow[..., 1] + torch.arange(height, device=flow.device)[:, None]
     outside = _is_outside(x, y, height, width)
@@ -71,7 +72,7 @@ def warp(image: Tensor, flow: Tensor, fill: Sequence[float] | Tensor) -> tuple[T
         batch, grid.expand(len(batch), -1, -1, -1), padding_mode="border", align_corners=True
     ).view(image.shape)
     colour = torch.as_tensor(fill, dtype=image.dtype, device=image.device).view(-1, 1, 1)
-    return torch.where(outside, colour, warped), outside
+    return torch.where(outside.unsqueeze(-3), colour, warped), outside
 
 
 def reliability(forward: NDArray[np.float32], backward: NDArray[np.float32], settings: Flow) -> NDArray[np.float32]:

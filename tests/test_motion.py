@@ -213,6 +213,16 @@ def test_warping_is_bilinear_sampling(shape: tuple[int, int]) -> None:
     np.testing.assert_allclose(warped.permute(1, 2, 0).numpy(), expected, atol=2e-5)
 
 
+def test_images_may_each_have_a_flow_of_their_own() -> None:
+    images = torch.rand(2, 3, 10, 12)
+    flows = torch.stack([torch.from_numpy(smooth_flow(seed, 10, 12)) for seed in (1, 2)])
+    warped, outside = warp(images, flows, (0.1, 0.2, 0.3))
+    for i in range(2):
+        alone, outside_alone = warp(images[i], flows[i], (0.1, 0.2, 0.3))
+        torch.testing.assert_close(warped[i], alone)
+        torch.testing.assert_close(outside[i], outside_alone)
+
+
 def test_warping_agrees_with_opencv() -> None:
     """To the fraction of a pixel that OpenCV's remap works in, 1/32, on an image of small slopes."""
     image = texture(np.random.default_rng(0), 60, 80) / 255

@@ -52,7 +52,7 @@ def relative_errors(found: Tensor, targets: Tensor) -> Tensor:
 
 def _gram_matrices(taps: dict[str, Tensor]) -> dict[str, Tensor]:
     """By layer, (N, C, C)."""
-    return {name: torch.stack([gram_matrix(each) for each in torch.split(tap, 1)]) for name, tap in taps.items()}
+    return {name: gram_matrix(tap) for name, tap in taps.items()}
 
 
 def _reduce(style: Tensor, side_px: int) -> Tensor:

@@ -10,6 +10,7 @@ import logging
 import math
 import shutil
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +89,7 @@ class Distiller(pl.LightningModule):
         both = torch.cat((pair.frame, pair.moved)).contiguous(memory_format=torch.channels_last)
         frame, moved = self.network(both, weights.repeat(2, 1)).chunk(2)
         content, style = self._judge.errors(frame, pair.frame, pair.style)
-        carried = torch.stack([warp(*each, fill=(0,) * 3)[0] for each in zip(frame, pair.flow, strict=True)])
+        carried, _ = warp(frame, pair.flow, fill=frame.new_zeros(3))
         temporal = temporal_loss(moved, carried, pair.visible)
         return dict(zip(TERMS, (content, style, temporal, total_variation(frame)), strict=True))
 
@@ -186,13 +187,16 @@ def distill(
     sampler = Consecutive(settings.checkpoint_steps * settings.batch_size, finished)
     batches = SharedBatches(sampler, settings.batch_size, share)
     workers = loader_workers() if pick_device().type == "cuda" else 0  # beside a step on a CPU, a pair takes no time
-    loader = DataLoader(pairs, batch_sampler=batches, num_workers=workers, persistent_workers=workers > 0)
+    busy = workers > 0
+    loader = DataLoader(pairs, batch_sampler=batches, num_workers=workers, persistent_workers=busy, pin_memory=busy)
     done = finished * settings.checkpoint_steps
     bar = progress(total=settings.steps, initial=done, unit="step", description="distill", shown=share.leads)
     history = History(network, run, bar)
     checkpoint = ModelCheckpoint(run.folder, run.last.stem, enable_version_counter=False, save_on_train_epoch_end=True)
     module = Distiller(network.train().to(memory_format=torch.channels_last), judge, settings)
-    with bar:
+    with bar, warnings.catch_warnings():
+        # Warping has no deterministic gradient on a GPU: two trainings there differ by rounding.
+        warnings.filterwarnings("ignore", "grid_sampler_2d_backward_cuda does not have a deterministic")
         fit(
             module,
             loader,

@@ -20,7 +20,7 @@ PIXEL_RANGE = 255.0
 
 
 class _Gram(torch.autograd.Function):
-    """F'F of F (positions, channels), whose gradient takes one product instead of two: the matrix is symmetric.
+    """F'F of F (N, positions, channels), whose gradient takes one product instead of two: the matrix is symmetric.
 
     Autograd would also keep F in float32, and multiply in float32 what the network then takes in its own precision.
     """
@@ -29,23 +29,23 @@ class _Gram(torch.autograd.Function):
     def forward(ctx: Any, flat: Tensor) -> Tensor:
         ctx.save_for_backward(flat)
         precise = _precise(flat)
-        return precise.T @ precise
+        return precise.mT @ precise
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (flat,) = ctx.saved_tensors
-        symmetric: Tensor = gradient + gradient.T
+        symmetric: Tensor = gradient + gradient.mT
         product: Tensor = flat @ symmetric.to(flat.dtype)
         return product
 
 
 def gram_matrix(features: Tensor) -> Tensor:
-    """Gram matrix of features (1, C, H, W), divided by C H W (Gatys 2015, eq. 3): (C, C)."""
+    """Gram matrices of features (N, C, H, W), divided by C H W (Gatys 2015, eq. 3): (N, C, C)."""
     # Positions first is how the network lays its activations out (channels-last): nothing is copied.
-    flat = features.permute(0, 2, 3, 1).flatten(0, 2)
+    flat = features.permute(0, 2, 3, 1).flatten(1, 2)
     gram: Tensor = _Gram.apply(flat)
-    return gram / flat.numel()
+    return gram / flat[0].numel()
 
 
 def content_loss(taps: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:

@@ -40,51 +40,75 @@ class DivergedError(Exception):
 
 
 class LBFGS:
-    """The direction of each step (Nocedal and Wright, "Numerical Optimization", 2nd ed., algorithm 7.4).
+    """The direction of each step, from the steps before: limited-memory BFGS in its compact form.
 
-    The steps of ``torch.optim.LBFGS`` without a line search, but the device never waits for a number to reach the CPU,
-    and the inverse Hessian is first guessed as ``precondition`` says, where torch takes the identity. A step that met
-    no curvature takes the place of another one here, and tells nothing.
+    Byrd, Nocedal and Schnabel, "Representations of quasi-Newton matrices and their use in limited memory methods"
+    (1994), solved by the substitutions of the two-loop recursion (Nocedal and Wright, "Numerical Optimization", 2nd
+    ed., algorithm 7.4) for all pairs at once: the steps of ``torch.optim.LBFGS`` without a line search, but in a few
+    products instead of four a pair, and the device never waits for a number to reach the CPU. The inverse Hessian is
+    first guessed as ``precondition`` says, where torch takes the identity. A step that met no curvature takes the place
+    of another one here, and tells nothing.
     """
 
     def __init__(self, history: int, precondition: Precondition) -> None:
-        self.precondition = precondition
-        self.pairs: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=history)
-        """Step s, change of the gradient y, and 1 / (y s), or 0 where the curvature y s is not positive."""
-        self.scale: Tensor
-        """Of the first guess, for the size of the steps to be right (equation 7.20)."""
-        self.last: tuple[Tensor, Tensor] | None = None
+        self._history = history
+        self._precondition = precondition
+        self._count = 0
+        """Pairs met; number i is in row i modulo ``history``."""
+        self._last: tuple[Tensor, Tensor] | None = None
         """Gradient and step."""
+        self._s: Tensor
+        """Steps, (history, n)."""
+        self._y: Tensor
+        """Changes of the gradient, (history, n)."""
+        self._products: Tensor
+        """s_i y_j, (history, history), wherever the pair i is not younger than j."""
+        self._scale: Tensor
+        """Of the first guess, for the size of the steps to be right (equation 7.20)."""
 
     def step(self, gradient: Tensor) -> Tensor:
         """The step to take where the gradient is this one, both of shape (n,)."""
-        if self.last is None:
-            self.scale = gradient.new_ones(())
-            step = -self.precondition(gradient)
+        if self._last is None:
+            self._scale = gradient.new_ones(())
+            self._s, self._y = gradient.new_empty(2, self._history, len(gradient)).unbind()
+            self._products = gradient.new_zeros(self._history, self._history)
+            step = -self._precondition(gradient)
             step /= step.abs().sum().clamp_min(1)
         else:
-            self._remember(gradient, *self.last)
+            self._remember(gradient, *self._last)
             step = self._apply_inverse_hessian(gradient).neg_()
-        self.last = gradient, step
+        self._last = gradient, step
         return step
 
     def _remember(self, gradient: Tensor, before: Tensor, s: Tensor) -> None:
         y = gradient - before
         curvature = torch.dot(y, s)
         useful = curvature > LEAST_CURVATURE
-        self.pairs.append((s, y, torch.where(useful, 1 / curvature, 0)))
-        self.scale = torch.where(useful, curvature / torch.dot(y, self.precondition(y)), self.scale)
+        row = self._count % self._history
+        self._s[row], self._y[row] = torch.where(useful, s, 0), torch.where(useful, y, 0)
+        self._count += 1
+        kept = min(self._count, self._history)
+        self._products[:kept, row] = self._s[:kept] @ self._y[row]
+        self._products[row, row] = torch.where(useful, curvature, 1)  # what all else is divided by
+        self._scale = torch.where(useful, curvature / torch.dot(y, self._precondition(y)), self._scale)
 
     def _apply_inverse_hessian(self, gradient: Tensor) -> Tensor:
-        q = gradient.clone()
-        alphas = []
-        for s, y, rho in reversed(self.pairs):
-            alphas.append(rho * torch.dot(s, q))
-            q.addcmul_(y, alphas[-1], value=-1)
-        q = self.precondition(q) * self.scale
-        for (s, y, rho), alpha in zip(self.pairs, reversed(alphas), strict=True):
-            q.addcmul_(s, alpha - rho * torch.dot(y, q))
-        return q
+        kept = min(self._count, self._history)
+        s, y = self._s[:kept], self._y[:kept]
+        oldest = self._count % kept  # the rows from it on, then those before it, are in the order of age
+        upper = self._products[:kept, :kept].roll((-oldest, -oldest), (0, 1))
+
+        def by_age(values: Tensor) -> Tensor:
+            return values.roll(-oldest)[:, None]
+
+        def by_row(values: Tensor) -> Tensor:
+            return values[:, 0].roll(oldest)
+
+        alpha = torch.linalg.solve_triangular(upper, by_age(s @ gradient), upper=True)
+        q = torch.addmv(gradient, y.T, by_row(alpha), alpha=-1)
+        r = self._precondition(q) * self._scale
+        change = upper.diagonal()[:, None] * alpha - by_age(y @ r)
+        return torch.addmv(r, s.T, by_row(torch.linalg.solve_triangular(upper.T, change, upper=False)))
 
 
 def coarse_first(size: tuple[int, int], device: torch.device) -> Precondition:

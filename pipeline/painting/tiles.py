@@ -23,7 +23,7 @@ TILE_AREA_PX = 2**21
 """An image of 1920 x 1080 is seen whole: in bfloat16 that takes 2.3 GiB, and 3840 x 2160 pixels in tiles no more."""
 
 Seen = tuple[dict[str, Tensor], dict[str, Tensor]]
-"""Activations (1, C, h, w), and Gram matrices (C, C), by layer."""
+"""Activations (1, C, h, w), and Gram matrices (1, C, C), by layer."""
 
 
 def taps_and_grams(

@@ -19,8 +19,8 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 
 
 def test_gram_matrix_is_the_mean_product_of_channels() -> None:
-    features = random(1, 3, 4, 5)
-    expected = np.einsum("ihw,jhw->ij", features[0].numpy(), features[0].numpy()) / (3 * 4 * 5)
+    features = random(2, 3, 4, 5)
+    expected = np.einsum("nihw,njhw->nij", features.numpy(), features.numpy()) / (3 * 4 * 5)
     np.testing.assert_allclose(gram_matrix(features).numpy(), expected, rtol=1e-12)
 
 

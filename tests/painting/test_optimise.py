@@ -25,7 +25,7 @@ def test_a_quadratic_is_solved() -> None:
     target = torch.rand(1, 3, 8, 8, dtype=torch.float64)
     start = torch.full_like(target, 0.5)
     image, _ = minimise(start, of(lambda x: 1e4 * (x - target).square().mean()), Stop(150, 0.0, 10))
-    torch.testing.assert_close(image, target, atol=1e-5, rtol=0)
+    torch.testing.assert_close(image, target, atol=1e-4, rtol=0)
 
 
 @given(seed=st.integers(0, 1000), history=st.integers(1, 12))
