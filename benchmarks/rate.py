@@ -26,7 +26,7 @@ from pipeline.encoding import write_video
 from pipeline.fast.clip import PRESET, FastClip
 from pipeline.fast.files import load_fast
 from pipeline.fast.network import FastNetwork
-from pipeline.fast.painter import FastPainter
+from pipeline.fast.painter import FastPainter, Mixture
 from pipeline.motion import Frame
 from pipeline.video import WHOLE, probe, read_frames, read_times
 
@@ -41,10 +41,10 @@ class TimedPainter(FastPainter):
         super().__init__(network, pick_device())
         self.seconds: list[float] = []
 
-    def paint(self, frame: Frame) -> Frame:
+    def paint(self, frame: Frame, mixture: Mixture | None = None) -> Frame:
         """As it is."""
         began = time.perf_counter()
-        painted = super().paint(frame)
+        painted = super().paint(frame, mixture)
         self.seconds.append(time.perf_counter() - began)
         return painted
 

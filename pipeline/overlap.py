@@ -1,8 +1,8 @@
 """Steps of a stream that work at the same time, each in a thread."""
 
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -18,3 +18,18 @@ def ahead(items: Iterator[Item], most: int) -> Iterator[Item]:
                 yield item
         finally:  # also where nobody wants the rest
             thread.shutdown(cancel_futures=True)
+
+
+def at_once(calls: Iterable[Callable[[], Item]], workers: int, prepare: Callable[[], object]) -> Iterator[Item]:
+    """What the ``calls`` return, in their order, ``workers`` of them at a time; each thread calls ``prepare`` first."""
+    with ThreadPoolExecutor(workers, initializer=prepare) as threads:
+        coming: deque[Future[Item]] = deque()
+        try:
+            for call in calls:
+                coming.append(threads.submit(call))
+                if len(coming) > workers:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
+        finally:
+            threads.shutdown(cancel_futures=True)

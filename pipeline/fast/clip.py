@@ -1,20 +1,26 @@
 """Paint a video frame by frame with a :class:`FastPainter`, while frames are decoded before it and encoded after it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from pipeline.console import progress
 from pipeline.encoding import Sound, write_video
-from pipeline.fast.painter import FastPainter
+from pipeline.fast.painter import FastPainter, Mixture
 from pipeline.motion import Frame
-from pipeline.overlap import ahead
+from pipeline.overlap import ahead, at_once
 from pipeline.painting.clip import blend
 from pipeline.painting.mask import read_masks, under_mask
 from pipeline.tensors import to_pixels, to_tensor
 from pipeline.video import probe, read_frames, read_times
 
+AT_ONCE = 2
+"""Frames that are painted at a time, by half of the cores each: threads that share a frame wait for each other."""
 AHEAD = 4
 """Frames that wait between two threads: enough that none of them waits for a frame that takes longer than others."""
 PRESET = "veryfast"
@@ -63,18 +69,29 @@ class FastClip:
         first = next(frames)
         masks = repeat(None) if self.mask is None else read_masks(self.mask, chosen, first.shape[:2])
         weights = blend(*self.mixtures, count)
-        mixed: Sequence[float] = ()
-        for index, (frame, mask) in enumerate(zip(chain((first,), frames), masks, strict=False)):
-            if weights(index) != mixed:
-                mixed = weights(index)
-                self._mix(painter, mixed)
-            painted = painter.paint(frame)
-            if mask is not None:
-                painted = to_pixels(under_mask(to_tensor(painted), to_tensor(frame), mask))
-            yield painted
+
+        def calls() -> Iterator[Callable[[], Frame]]:
+            mixed: Sequence[float] = ()
+            for index, (frame, mask) in enumerate(zip(chain((first,), frames), masks, strict=False)):
+                if weights(index) != mixed:
+                    mixed = weights(index)
+                    self._mix(painter, mixed)
+                yield partial(_paint, painter, painter.mixture, frame, mask)
+
+        threads = torch.get_num_threads()
+        workers = min(AT_ONCE, threads)
+        try:
+            yield from at_once(calls(), workers, lambda: torch.set_num_threads(threads // workers))
+        finally:
+            torch.set_num_threads(threads)  # a thread that begins later takes what was set last, in whichever thread
 
     def _mix(self, painter: FastPainter, weights: Sequence[float]) -> None:
         pairs = list(zip(self.styles, weights, strict=True))
         painter.mix(
             {style: sum(weight for name, weight in pairs if name == style) for style in self.styles}, self.strength
         )
+
+
+def _paint(painter: FastPainter, mixture: Mixture, frame: Frame, mask: Tensor | None) -> Frame:
+    painted = painter.paint(frame, mixture)
+    return painted if mask is None else to_pixels(under_mask(to_tensor(painted), to_tensor(frame), mask))

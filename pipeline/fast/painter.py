@@ -1,6 +1,7 @@
 """Paint frames of any size in a mixture of the styles of a :class:`FastNetwork`, as fast as the machine can."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,17 @@ import torch
 from pipeline.console import UserError
 from pipeline.device import network_dtype, pick_device
 from pipeline.fast.files import load_fast
-from pipeline.fast.folded import fold
+from pipeline.fast.folded import Folded, fold
 from pipeline.fast.network import FastNetwork
 from pipeline.motion import Frame
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Of the styles, and by ``1 - strength`` of the frame itself."""
+
+    folded: Folded
+    strength: float
 
 
 class FastPainter:
@@ -38,16 +47,16 @@ class FastPainter:
         total = shares.sum()
         if not (bool(total.isfinite()) and total > 0 and shares.min() >= 0):
             raise UserError(f"weights {', '.join(map(str, weights.values()))} are none; none below 0, one above it")
-        self._mixture = fold(self._network, shares / total, self._dtype), strength
+        self.mixture = Mixture(fold(self._network, shares / total, self._dtype), strength)
 
     @torch.no_grad()
-    def paint(self, frame: Frame) -> Frame:
-        """A frame (H, W, 3), uint8 RGB, to the painted one."""
-        folded, strength = self._mixture  # both of the same mixture, though another thread may mix meanwhile
+    def paint(self, frame: Frame, mixture: Mixture | None = None) -> Frame:
+        """A frame (H, W, 3), uint8 RGB, to the painted one, in the last mixture or in an earlier one."""
+        chosen = mixture or self.mixture  # another thread may mix meanwhile
         pixels = torch.from_numpy(np.array(frame)).to(self._device)  # frames may be read-only
-        painted = folded(pixels)
-        if strength < 1:
-            painted = torch.lerp(pixels.to(painted.dtype), painted, strength)
+        painted = chosen.folded(pixels)
+        if chosen.strength < 1:
+            painted = torch.lerp(pixels.to(painted.dtype), painted, chosen.strength)
         return painted.round_().byte().cpu().numpy()
 
 
