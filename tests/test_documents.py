@@ -1,8 +1,9 @@
 """The documents keep what they promise: their commands, settings, programs, messages and links are those of the code.
 
 What is cheap runs for real: ``dvc stage list``, ``make help``, the programs of the recipes, and ``dvc repro --dry`` in
-every way that is documented (in ``test_dvc.py``). All other commands, which paint, train or crawl, are parsed by the
-parsers that they would meet, and end there; of programs that are not ours bash checks the grammar alone.
+every way that is documented (in ``test_dvc.py``). What paints, and the recipe for pictures of one's own, runs on small
+pictures in ``test_typed.py``. All other commands, which train or crawl, are parsed by the parsers that they would meet,
+and end there; of programs that are not ours bash checks the grammar alone.
 """
 
 import ast
