@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.console import UserError
+from pipeline.redaction import redacted
 from pipeline.retraining.webhook import WEBHOOK
 
 GUARDIAN = Path(__file__).with_name("guardian.py")
-CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 COMPLAINT = re.compile(r"(error|ERROR|fatal): (.+)")
 TAIL_LINES = 200
 
@@ -97,7 +97,7 @@ class Commands:
             alarm.start()
             try:
                 for line in output:
-                    if said := CREDENTIALS.sub("***", line.rstrip()):
+                    if said := redacted(line.rstrip()):
                         log.info("%s", said)
                         tail.append(said)
             finally:

@@ -48,6 +48,13 @@ def test_images_of_any_size_keep_it(height: int, width: int) -> None:
     assert painted.max() <= 1
 
 
+def test_a_new_network_paints_the_image_itself_almost() -> None:
+    """What training starts from: an image that is a picture already, in which a stroke is worth what it adds."""
+    network, image = constrain(FastNetwork(TINY, ("a",))), images(1, 48, 64)
+    painted, itself = network(image, torch.ones(1, 1)), standardise(image).sigmoid()
+    assert 0 < (painted - itself).abs().mean() < 0.2 * itself.std()
+
+
 def test_size_that_is_no_multiple_of_8_changes_nothing_far_from_the_border() -> None:
     network, image = tiny_network(), torch.cat([images(1, 80, 160)] * 2, dim=2)
     image[:, :, ::4, ::4] = 0.5 + 0.3 * torch.arange(40).remainder(2) - 0.15  # the same exposure, whatever is cut off

@@ -74,7 +74,7 @@ def test_what_a_command_says_is_logged_and_its_last_complaint_told(
         ([], ""),
         (["one", "two"], "two"),
         (["error: a", "ERROR: b", "two"], "a; b"),
-        (["fatal: unable to access 'https://***@host/'"], "unable to access 'https://***@host/'"),
+        (["fatal: unable to access 'https://host/'"], "unable to access 'https://host/'"),
     ],
 )
 def test_complaints(lines: list[str], told: str) -> None:
@@ -87,7 +87,7 @@ def test_credentials_and_the_webhook_are_in_no_log(
     caplog.set_level("INFO")
     monkeypatch.setenv(WEBHOOK, "http://hook/secret")
     code = f"import os, sys; sys.exit('fatal: https://me:secret@host/ ' + str(os.environ.get({WEBHOOK!r})))"
-    with pytest.raises(UserError, match=r"https://\*\*\*@host/ None$"):
+    with pytest.raises(UserError, match=r"https://host/ None$"):
         python(commands, code)
     assert "secret" not in caplog.text
 
