@@ -11,8 +11,8 @@ help:  ## Show this help
 
 setup: .venv/installed  ## Make the environment in .venv (about 2 minutes, 6 GB of disk)
 
-repro: setup  ## Run the whole pipeline on the settings of params.yaml (sample: 10 to 25 minutes on 2 cores)
-	@echo "dvc repro: crawl, fine-tune, stylize, report. 10 to 25 minutes on 2 cores; a second run takes seconds."
+repro: setup  ## Run the whole pipeline on the settings of params.yaml (sample: 10 to 30 minutes on 2 cores)
+	@echo "dvc repro: crawl, fine-tune, stylize, report. 10 to 30 minutes on 2 cores; a second run takes seconds."
 	@start=$$(date +%s); dvc repro || exit 1; \
 	 echo "Done in $$(($$(date +%s) - start)) s. Open data/report/index.html"
 
