@@ -27,7 +27,7 @@ TWO = Machine(devices=2)
 
 
 def run(stage: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", "-m", "tests.stages.small", stage, *arguments]
+    command = [sys.executable, "-W", "error", "-m", "tests.stages.small", stage, "--float32", *arguments]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PL_")}
     return subprocess.run(
         command, env=environment | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=300, check=False
