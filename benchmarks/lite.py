@@ -22,7 +22,7 @@ import torch
 from benchmarks.step import timed
 from pipeline.cli import CRF
 from pipeline.fast.clip import FastClip
-from pipeline.fast.painter import load_fast_painter
+from pipeline.fast.int8 import load_quickest_painter
 from pipeline.video import WHOLE, probe, read_frames, read_times
 
 FRAMES = 40
@@ -41,7 +41,7 @@ def main() -> None:
     video = import_lite("video")
     torch.set_num_threads(arguments.threads)
     engine = import_lite("core").StyleTransfer(threads=arguments.threads, max_size=0)
-    painter = load_fast_painter(arguments.network)
+    painter = load_quickest_painter(arguments.network)
     info, count = probe(arguments.clip), len(read_times(arguments.clip)) - 1
     megapixels = info.width_px * info.height_px / 1e6
     print(f"{info.width_px} x {info.height_px} pixels, {count} frames, {arguments.threads} threads")

@@ -21,32 +21,15 @@ import torch
 
 from benchmarks.step import timed
 from pipeline.cli import CRF
-from pipeline.device import pick_device
 from pipeline.encoding import write_video
 from pipeline.fast.clip import PRESET, FastClip
-from pipeline.fast.files import load_fast
-from pipeline.fast.network import FastNetwork
-from pipeline.fast.painter import FastPainter, Mixture
+from pipeline.fast.int8 import load_quickest_painter
+from pipeline.fast.painter import Mixture
 from pipeline.motion import Frame
 from pipeline.video import WHOLE, probe, read_frames, read_times
 
 ALONE = slice(0, 50)
 Result = TypeVar("Result")
-
-
-class TimedPainter(FastPainter):
-    """Keeps how long each frame took."""
-
-    def __init__(self, network: FastNetwork) -> None:
-        super().__init__(network, pick_device())
-        self.seconds: list[float] = []
-
-    def paint(self, frame: Frame, mixture: Mixture | None = None) -> Frame:
-        """As it is."""
-        began = time.perf_counter()
-        painted = super().paint(frame, mixture)
-        self.seconds.append(time.perf_counter() - began)
-        return painted
 
 
 def main() -> None:
@@ -56,9 +39,18 @@ def main() -> None:
     parser.add_argument("--network", type=Path, default=Path("data/models/fast.safetensors"))
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch")
     arguments = parser.parse_args()
-    painter = TimedPainter(load_fast(arguments.network))
+    painter = load_quickest_painter(arguments.network)
+    paint, seconds_each = painter.paint, list[float]()
+
+    def timed_paint(frame: Frame, mixture: Mixture | None = None) -> Frame:
+        began = time.perf_counter()
+        painted = paint(frame, mixture)
+        seconds_each.append(time.perf_counter() - began)
+        return painted
+
+    vars(painter)["paint"] = timed_paint
     info = probe(arguments.clip)
-    print(f"{info.width_px} x {info.height_px} pixels, {arguments.threads} threads of torch")
+    print(f"{info.width_px} x {info.height_px} pixels, {type(painter).__name__}, {arguments.threads} threads of torch")
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "painted.mp4"
@@ -69,14 +61,12 @@ def main() -> None:
         measured("encoded", count, lambda: write_video(output, painted, info.frame_rate, CRF, preset=PRESET))
 
         torch.set_num_threads(arguments.threads)
-        painter.seconds.clear()
+        seconds_each.clear()
         work = FastClip(clip=arguments.clip, styles=painter.names[:1], mixtures=((1,), (1,)), frames=WHOLE)
         seconds = timed(lambda: work.write(painter, output, CRF))
-    median, slow = 1e3 * np.percentile(painter.seconds, (50, 95))
+    median, slow = 1e3 * np.percentile(seconds_each, (50, 95))
     memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    print(
-        f"together  {len(painter.seconds) / seconds:5.1f} frames/s, painting {median:.1f} ms, 95% within {slow:.1f} ms"
-    )
+    print(f"together  {len(seconds_each) / seconds:5.1f} frames/s, painting {median:.1f} ms, 95% within {slow:.1f} ms")
     print(f"memory    {memory_mb:.0f} MB at most")
 
 

@@ -2,13 +2,13 @@
 
 Both take ``image`` (1, 3, H, W), RGB in [0, 1] of any size, and ``weights`` (1, styles), which add up to 1, so that
 styles mix on the device; ``painted`` is of the size of the image. The metadata entry ``styles`` names the styles as a
-JSON list. The same network makes the same bytes.
+JSON list, and ``network`` is the hash of the network. The same network makes the same bytes.
 """
 
 import json
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +22,11 @@ from torch.export import Dim
 
 from pipeline.fast.network import STRIDE_PX, FastNetwork
 from pipeline.files import replacing
+from pipeline.vgg import tensors_sha256
 
 OPSET = 18
 """The oldest that torch exports to: devices have old runtimes."""
-STYLES = "styles"
+STYLES, NETWORK = "styles", "network"
 Inputs = dict[str, NDArray[np.float32]]
 
 
@@ -44,7 +45,8 @@ def write_float(path: Path, network: FastNetwork) -> None:
         verbose=False,
     )
     assert program is not None  # noqa: S101, mypy does not know that only the old exporter returns nothing
-    _write(path, program.model_proto, network.names)
+    metadata = {STYLES: json.dumps(network.names), NETWORK: tensors_sha256(network.state_dict())}
+    _write(path, program.model_proto, metadata)
 
 
 def write_int8(path: Path, exported: Path, photographs: Tensor) -> None:
@@ -54,7 +56,8 @@ def write_int8(path: Path, exported: Path, photographs: Tensor) -> None:
     filters have a scale each and use 7 of the bits, activations one for all, of the range that the photographs give
     them in every style. The scales and shifts of the styles, which change with the weights, stay in float32.
     """
-    names = style_names(exported)
+    metadata = read_metadata(exported)
+    names = json.loads(metadata[STYLES])
     with tempfile.TemporaryDirectory() as folder:
         prepared, quantised = Path(folder) / "prepared.onnx", Path(folder) / "quantised.onnx"
         quant_pre_process(exported, prepared, skip_symbolic_shape=True)  # it knows no operator for our sizes
@@ -68,13 +71,17 @@ def write_int8(path: Path, exported: Path, photographs: Tensor) -> None:
             weight_type=QuantType.QInt8,
             reduce_range=True,  # processors without VNNI add two products in 16 bits, which 8 bits of each overflow
         )
-        _write(path, onnx.load(quantised), names)
+        _write(path, onnx.load(quantised), metadata)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of an exported network."""
+    return {entry.key: entry.value for entry in onnx.load(path, load_external_data=False).metadata_props}
 
 
 def style_names(path: Path) -> list[str]:
     """The styles of an exported network, in the order of their weights."""
-    metadata = {entry.key: entry.value for entry in onnx.load(path, load_external_data=False).metadata_props}
-    names: list[str] = json.loads(metadata[STYLES])
+    names: list[str] = json.loads(read_metadata(path)[STYLES])
     return names
 
 
@@ -109,7 +116,7 @@ def _inputs(image: Tensor, weights: Tensor) -> Inputs:
     return {"image": image.numpy(), "weights": weights.numpy()}
 
 
-def _write(path: Path, model: onnx.ModelProto, names: Sequence[str]) -> None:
+def _write(path: Path, model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
     """Without what the exporters say of themselves and of the code that the network came from."""
     graph = model.graph
     used = [each for each in model.opset_import if each.domain in {node.domain for node in graph.node}]
@@ -121,6 +128,6 @@ def _write(path: Path, model: onnx.ModelProto, names: Sequence[str]) -> None:
     for value in (*graph.input[:1], *graph.output):
         for dimension, letter in zip(value.type.tensor_type.shape.dim[2:], ("height", "width"), strict=True):
             dimension.dim_param = letter
-    onnx.helper.set_model_props(model, {STYLES: json.dumps(names)})
+    onnx.helper.set_model_props(model, dict(metadata))
     with replacing(path) as temporary:
         temporary.write_bytes(model.SerializeToString(deterministic=True))

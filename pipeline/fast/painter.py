@@ -1,16 +1,17 @@
 """Paint frames of any size in a mixture of the styles of a :class:`FastNetwork`, as fast as the machine can."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pipeline.console import UserError
 from pipeline.device import network_dtype, pick_device
 from pipeline.fast.files import load_fast
-from pipeline.fast.folded import Folded, fold
+from pipeline.fast.folded import fold
 from pipeline.fast.network import FastNetwork
 from pipeline.motion import Frame
 
@@ -19,7 +20,8 @@ from pipeline.motion import Frame
 class Mixture:
     """Of the styles, and by ``1 - strength`` of the frame itself."""
 
-    folded: Folded
+    folded: Callable[[Tensor], Tensor]
+    """Frame (H, W, 3), uint8, to the painted one, 0 to 255 and not rounded."""
     strength: float
 
 
@@ -47,7 +49,10 @@ class FastPainter:
         total = shares.sum()
         if not (bool(total.isfinite()) and total > 0 and shares.min() >= 0):
             raise UserError(f"weights {', '.join(map(str, weights.values()))} are none; none below 0, one above it")
-        self.mixture = Mixture(fold(self._network, shares / total, self._dtype), strength)
+        self.mixture = Mixture(self._fold(shares / total), strength)
+
+    def _fold(self, shares: Tensor) -> Callable[[Tensor], Tensor]:
+        return fold(self._network, shares, self._dtype)
 
     @torch.no_grad()
     def paint(self, frame: Frame, mixture: Mixture | None = None) -> Frame:
