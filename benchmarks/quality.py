@@ -43,8 +43,6 @@ def main() -> None:
     parser.add_argument("--style", type=Path, default=Path("data/styles/expressionist.png"), help="a picture")
     parser.add_argument("--frames", default="0:18", help="first and end frame, without a cut between them")
     parser.add_argument("--width", type=int, default=256, help="of the frames, in pixels")
-    parser.add_argument("--first-steps", type=int, default=params.stylize.first_frame_iterations, help="at most")
-    parser.add_argument("--next-steps", type=int, default=params.stylize.next_frame_iterations, help="at most")
     parser.add_argument("--temporal-weight", type=float, nargs="+", default=[params.stylize.temporal_weight])
     parser.add_argument("--sheet", type=Path, help="a picture to write")
     arguments = parser.parse_args()
@@ -54,12 +52,7 @@ def main() -> None:
         count=chosen.stop - chosen.start,
         styles=(arguments.style,),
         mixtures=((1.0,), (1.0,)),
-        settings=replace(
-            params.stylize,
-            jobs={},
-            first_frame_iterations=arguments.first_steps,
-            next_frame_iterations=arguments.next_steps,
-        ),
+        settings=replace(params.stylize, jobs={}),
         flow=params.flow,
         weights=WEIGHTS,
         model=find_model(),
