@@ -16,8 +16,8 @@ repro: setup  ## Run the whole pipeline on the settings of params.yaml (sample: 
 	@start=$$(date +%s); dvc repro || exit 1; \
 	 echo "Done in $$(($$(date +%s) - start)) s. Open data/report/index.html"
 
-test: lint  ## Check style and types, run the tests (about 8 minutes on 2 cores)
-	@echo "pytest: about 8 minutes on 2 cores"
+test: lint  ## Check style and types, run the tests (about 9 minutes on 2 cores)
+	@echo "pytest: about 9 minutes on 2 cores"
 	pytest --numprocesses 2 --dist worksteal
 
 lint: setup
