@@ -21,8 +21,8 @@ import torch
 
 from benchmarks.step import timed
 from pipeline.cli import CRF
-from pipeline.fast.clip import FastClip
-from pipeline.fast.int8 import load_quickest_painter
+from pipeline.fast.clip import AT_ONCE, FastClip
+from pipeline.fast.runtime import load_fast_painter
 from pipeline.video import WHOLE, probe, read_frames, read_times
 
 FRAMES = 40
@@ -41,7 +41,7 @@ def main() -> None:
     video = import_lite("video")
     torch.set_num_threads(arguments.threads)
     engine = import_lite("core").StyleTransfer(threads=arguments.threads, max_size=0)
-    painter = load_quickest_painter(arguments.network)
+    one_by_one, painter = load_fast_painter(arguments.network), load_fast_painter(arguments.network, AT_ONCE)
     info, count = probe(arguments.clip), len(read_times(arguments.clip)) - 1
     megapixels = info.width_px * info.height_px / 1e6
     print(f"{info.width_px} x {info.height_px} pixels, {count} frames, {arguments.threads} threads")
@@ -51,7 +51,7 @@ def main() -> None:
     for start in range(0, len(frames), TURN):
         turn = frames[start : start + TURN]
         theirs_s += [timed(lambda frame=frame: engine.stylize(frame)) for frame in turn]  # type: ignore[misc]
-        ours_s += [timed(lambda frame=frame: painter.paint(frame)) for frame in turn]  # type: ignore[misc]
+        ours_s += [timed(lambda frame=frame: one_by_one.paint(frame)) for frame in turn]  # type: ignore[misc]
     print_ratio("frames", megapixels, float(np.median(theirs_s)), float(np.median(ours_s)))
 
     work = FastClip(clip=arguments.clip, styles=painter.names[:1], mixtures=((1,), (1,)), frames=WHOLE)

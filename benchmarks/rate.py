@@ -18,13 +18,14 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from benchmarks.step import timed
 from pipeline.cli import CRF
 from pipeline.encoding import write_video
-from pipeline.fast.clip import PRESET, FastClip
-from pipeline.fast.int8 import load_quickest_painter
-from pipeline.fast.painter import Mixture
+from pipeline.fast.clip import AT_ONCE, PRESET, FastClip
+from pipeline.fast.painter import FastPainter, Paint
+from pipeline.fast.runtime import load_fast_painter
 from pipeline.motion import Frame
 from pipeline.video import WHOLE, probe, read_frames, read_times
 
@@ -39,18 +40,22 @@ def main() -> None:
     parser.add_argument("--network", type=Path, default=Path("data/models/fast.safetensors"))
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch")
     arguments = parser.parse_args()
-    painter = load_quickest_painter(arguments.network)
-    paint, seconds_each = painter.paint, list[float]()
+    quickest, seconds_each = load_fast_painter(arguments.network, AT_ONCE), list[float]()
 
-    def timed_paint(frame: Frame, mixture: Mixture | None = None) -> Frame:
-        began = time.perf_counter()
-        painted = paint(frame, mixture)
-        seconds_each.append(time.perf_counter() - began)
-        return painted
+    def timed_fold(weights: Tensor) -> Paint:
+        paint = quickest.fold(weights)
 
-    vars(painter)["paint"] = timed_paint
+        def timed_paint(frame: Frame) -> Frame:
+            began = time.perf_counter()
+            painted = paint(frame)
+            seconds_each.append(time.perf_counter() - began)
+            return painted
+
+        return timed_paint
+
+    painter = FastPainter(quickest.names, timed_fold)
     info = probe(arguments.clip)
-    print(f"{info.width_px} x {info.height_px} pixels, {type(painter).__name__}, {arguments.threads} threads of torch")
+    print(f"{info.width_px} x {info.height_px} pixels, {quickest.fold.__qualname__}, {arguments.threads} threads")
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "painted.mp4"

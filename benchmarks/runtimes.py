@@ -1,23 +1,21 @@
 """What a frame costs the small network in each runtime, and how much of the machine that is.
 
-    pip install openvino==2026.4.1
     python -m benchmarks.runtimes --width 640 --height 360
 
 Prints the median and the 95th percentile of the milliseconds of a frame, frames a second, and the GFLOP/s as a share
 of those of a large matrix product in the fastest precision of torch, which 8 bits may exceed. Torch paints in the
 mixture that was folded into the network, as ``paint video --fast`` does; the others take the weights with each frame.
-Random weights cost what trained ones do. Without OpenVINO, it is left out.
+Random weights cost what trained ones do.
 """
 
 import argparse
 import tempfile
 from collections.abc import Callable, Iterator
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import openvino
 import torch
 from torch import Tensor
 
@@ -72,10 +70,6 @@ def runtimes(network: FastNetwork, frame: Tensor, threads: int, folder: Path) ->
         options.intra_op_num_threads = threads
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         yield f"ONNX Runtime {path.stem}", lambda session=session: torch.from_numpy(session.run(None, inputs)[0])  # type: ignore[misc]
-    if find_spec("openvino") is None:
-        print("OpenVINO is not here; pip install openvino==2026.4.1")
-        return
-    openvino = import_module("openvino")
     for path, precision in ((float32, "f32"), (float32, "bf16"), (int8, "f32")):
         hints = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
         request = openvino.compile_model(path, "CPU", hints).create_infer_request()

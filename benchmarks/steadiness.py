@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from benchmarks.protocol import WEIGHTS
 from pipeline.device import pick_device
-from pipeline.fast.painter import FastPainter, load_fast_painter
+from pipeline.fast.files import load_fast
+from pipeline.fast.painter import FastPainter, torch_painter
 from pipeline.images import load_rgb
 from pipeline.motion import Frame, live_motion, warp
 from pipeline.painting.frame import Painter, painting_network
@@ -46,7 +47,9 @@ def main() -> None:
     parser.add_argument("--styles", type=Path, default=Path("data/styles"), help="a folder with NAME.png or NAME.jpg")
     arguments = parser.parse_args()
     frames = list(read_frames(arguments.clip, parse_frames(arguments.frames), arguments.width))
-    untemporal, network = (load_fast_painter(path) for path in (arguments.untemporal, arguments.network))
+    untemporal, network = (
+        torch_painter(load_fast(path), pick_device()) for path in (arguments.untemporal, arguments.network)
+    )
     judging, first = painting_network(WEIGHTS, None, pick_device()), to_tensor(frames[0])
     settings = replace(params.stylize, jobs={}, scales=1)
     print(f"{len(frames)} frames of {frames[0].shape[1]} x {frames[0].shape[0]} pixels; {', '.join(FIGURES)}")

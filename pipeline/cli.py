@@ -26,8 +26,8 @@ from pipeline.check import check_machine
 from pipeline.classification import NEGATIVE, POSITIVE, classify, load_classifier
 from pipeline.console import UserError, progress, run
 from pipeline.encoding import Sound, write_video
-from pipeline.fast.clip import FastClip
-from pipeline.fast.int8 import load_quickest_painter
+from pipeline.fast.clip import AT_ONCE, FastClip
+from pipeline.fast.runtime import load_fast_painter
 from pipeline.files import replacing
 from pipeline.images import PICTURE_SUFFIXES, load_unit, save_picture
 from pipeline.installed import fetch_weights, find_fast, find_model, find_weights
@@ -182,7 +182,7 @@ def video_command(
             width_px=width,
             mask=mask,
         )
-        count = fast_clip.write(load_quickest_painter(find_fast()), output, CRF)
+        count = fast_clip.write(load_fast_painter(find_fast(), AT_ONCE), output, CRF)
         log.info("%s: %d frames", output, count)
         return
     info = probe(clip)

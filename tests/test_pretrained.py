@@ -4,7 +4,7 @@ from safetensors.torch import load_file
 
 from pipeline import installed
 from pipeline.fast.files import load_fast
-from pipeline.fast.painter import FastPainter
+from pipeline.fast.painter import torch_painter
 from pipeline.vgg import VGG16, load_metadata
 from tests.pictures import textured
 
@@ -21,7 +21,7 @@ def test_the_installed_model_is_block_5_and_the_head_in_half_precision() -> None
 
 def test_the_installed_small_network_is_small_and_paints_each_of_its_styles_otherwise() -> None:
     assert installed.FAST_PRETRAINED.stat().st_size < 2e6
-    painter = FastPainter(load_fast(installed.FAST_PRETRAINED), torch.device("cpu"))
+    painter = torch_painter(load_fast(installed.FAST_PRETRAINED), torch.device("cpu"))
     assert len(painter.names) == 8
     card = installed.FAST_PRETRAINED.with_name("fast_card.md").read_text(encoding="utf-8")
     frame, painted = textured(0, 72, 128), []

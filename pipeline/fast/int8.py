@@ -1,78 +1,67 @@
-"""Paint by the network in 8 bits with OpenVINO, where that is installed: twice as fast on processors without bfloat16.
+"""A network in 8 bits on the CPU, by OpenVINO.
 
-The file is that of :func:`pipeline.fast.exported.write_int8`, beside the network's own.
+The file is that of :func:`pipeline.fast.exported.write_int8`. It takes the weights of the styles with each frame.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
-import torch
+import cv2
+import numpy as np
 from torch import Tensor
 
-from pipeline.device import pick_device
-from pipeline.fast.clip import AT_ONCE
-from pipeline.fast.files import load_fast
-from pipeline.fast.painter import FastPainter
-from pipeline.vgg import tensors_sha256
-
-SIZES = 2
-"""Of frames, that stay compiled: that of a video, and that of the previews of ``paint stream``."""
+from pipeline.motion import Frame
 
 
-class Int8Painter(FastPainter):
-    """A :class:`FastPainter` whose convolutions multiply in 8 bits; the file takes the weights with each frame."""
+class Int8Network:
+    """Paints ``at_once`` frames at a time, each on as many cores as that leaves it."""
 
-    def __init__(self, path: Path, names: Sequence[str]) -> None:
-        self.names = tuple(names)
-        self._device = torch.device("cpu")
-        self._requests = threading.local()
-        self._compiled = lru_cache(SIZES)(lambda height, width: compile_for(path, height, width))
-        self.mix(dict.fromkeys(self.names, 1.0))
+    def __init__(self, path: Path, at_once: int) -> None:
+        self._compiling = threading.Lock()
+        self._requests = lru_cache(maxsize=1)(lambda height, width: _requests(path, at_once, height, width))
 
-    def _fold(self, shares: Tensor) -> Callable[[Tensor], Tensor]:
-        weights = shares[None].numpy()
+    def fold(self, weights: Tensor) -> Callable[[Frame], Frame]:
+        """What paints frames (H, W, 3), uint8, in the mixture of ``weights`` (styles,)."""
+        shares = weights[None].numpy()
 
-        def painted(frame: Tensor) -> Tensor:
-            result = self._request(frame.shape[0], frame.shape[1]).infer(
-                {"image": frame[None].numpy(), "weights": weights}
-            )
-            return torch.from_numpy(result[0][0]).mul_(255)
+        def paint(frame: Frame) -> Frame:
+            with self._compiling:  # takes half a second for frames of a new size, once for all threads
+                free = self._requests(*frame.shape[:2])
+            request = free.get()
+            try:
+                [planes] = request.infer({"image": frame[None], "weights": shares})[0]
+            finally:
+                free.put(request)
+            return np.asarray(cv2.merge(list(planes)), np.uint8)
 
-        return painted
-
-    def _request(self, height: int, width: int) -> Any:
-        """One of this thread's own, for frames of a size."""
-        compiled = self._compiled(height, width)
-        if getattr(self._requests, "compiled", None) is not compiled:
-            self._requests.compiled, self._requests.request = compiled, compiled.create_infer_request()
-        return self._requests.request
+        return paint
 
 
-def compile_for(path: Path, height: int, width: int) -> Any:
-    """The network for frames (1, height, width, 3), uint8, painted by a thread each; what it paints is in [0, 1]."""
-    openvino = import_module("openvino")
-    steps = import_module("openvino.preprocess").PrePostProcessor(openvino.Core().read_model(path))
-    image, rows, channels = steps.input("image"), openvino.Layout("NHWC"), openvino.Layout("NCHW")
-    image.tensor().set_element_type(openvino.Type.u8).set_layout(rows).set_shape([1, height, width, 3])
-    image.model().set_layout(channels)
-    image.preprocess().convert_element_type(openvino.Type.f32).scale(255.0)
-    steps.output().model().set_layout(channels)
-    steps.output().tensor().set_layout(rows)
-    hints = {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": AT_ONCE}
-    return openvino.compile_model(steps.build(), "CPU", hints)
+def _requests(path: Path, at_once: int, height: int, width: int) -> "SimpleQueue[Any]":
+    """As many as the network can answer at a time: frames (1, height, width, 3) to (1, 3, height, width), all uint8.
 
+    All that happens to a pixel is within the graph, but for the last change of order, which takes OpenVINO a
+    millisecond. New requests for each frame would wait for each other.
+    """
+    import openvino  # which takes half a second to load
+    from openvino import Layout, Type, opset13
+    from openvino.preprocess import PrePostProcessor
 
-def load_quickest_painter(path: Path) -> FastPainter:
-    """The painter of a network's file: in 8 bits where OpenVINO and such a file are there and no GPU, else by torch."""
-    network, int8, device = load_fast(path), path.with_name(f"{path.stem}-int8.onnx"), pick_device()
-    if device.type == "cpu" and find_spec("openvino") and int8.exists():
-        from pipeline.fast.exported import NETWORK, read_metadata  # which takes a second to load
-
-        if read_metadata(int8).get(NETWORK) == tensors_sha256(network.state_dict()):  # else of an earlier network
-            return Int8Painter(int8, network.names)
-    return FastPainter(network, device)
+    graph = PrePostProcessor(openvino.Core().read_model(path))
+    image, painted = graph.input("image"), graph.output("painted")
+    image.tensor().set_element_type(Type.u8).set_layout(Layout("NHWC")).set_shape([1, height, width, 3])
+    image.model().set_layout(Layout("NCHW"))
+    image.preprocess().convert_element_type(Type.f32).scale(255.0)
+    levels = np.float32(255)
+    painted.postprocess().custom(lambda x: opset13.round(opset13.multiply(x, levels), "half_to_even").output(0))
+    painted.tensor().set_element_type(Type.u8)
+    hints = {"PERFORMANCE_HINT": "LATENCY" if at_once == 1 else "THROUGHPUT", "NUM_STREAMS": at_once}
+    compiled = openvino.compile_model(graph.build(), "CPU", hints)
+    free: SimpleQueue[Any] = SimpleQueue()
+    for _ in range(at_once):
+        free.put(compiled.create_infer_request())
+    return free

@@ -15,8 +15,7 @@ import typer
 
 from pipeline.arguments import StrengthOption, WeightsOption, check_output, parse_weights
 from pipeline.console import UserError
-from pipeline.fast.int8 import load_quickest_painter
-from pipeline.fast.painter import FastPainter
+from pipeline.fast.runtime import load_fast_painter
 from pipeline.installed import find_fast
 from pipeline.live.broadcast import Broadcast
 from pipeline.live.meter import Meter
@@ -80,7 +79,7 @@ def stream_command(
     what was recorded until then plays from a hidden file beside it. There is no sound.
     """  # noqa: D301, click reads the escape
     chosen = parse_source(source)
-    painter = load_quickest_painter(find_fast())
+    painter = load_fast_painter(find_fast())
     names = style or [painter.names[0]]
     mix = Mix(_by_name(names, parse_weights("--weights", weights, len(names))), strength)
     painter.mix(mix.weights, mix.strength)  # a mistake is told before anything is opened
@@ -122,7 +121,7 @@ def _by_name(names: Sequence[str], weights: Sequence[float]) -> dict[str, float]
 
 @contextmanager
 def _page(host: str, port: int, source: Source, mix: Mix) -> Iterator[Page]:
-    previewer: FastPainter = load_quickest_painter(find_fast())
+    previewer = load_fast_painter(find_fast())
     shown = Path(source.address).name if source.kind == "file" else source.shown  # viewers need not know folders
     with Page(host, port, shown, previewer, mix) as page:
         if host not in LOOPBACK:

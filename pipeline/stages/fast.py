@@ -15,8 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.console import run
+from pipeline.device import pick_device
 from pipeline.fast.clip import FastClip
-from pipeline.fast.painter import load_fast_painter
+from pipeline.fast.files import load_fast
+from pipeline.fast.painter import torch_painter
 from pipeline.files import replacing_folder, write_json
 from pipeline.params import load_params
 
@@ -33,7 +35,7 @@ def main(argv: Sequence[str]) -> None:
     """Paint every job of ``params.yaml`` whose styles the network has."""
     argparse.ArgumentParser(prog="fast", description=__doc__.splitlines()[0]).parse_args(argv)
     settings = load_params().stylize
-    painter = load_fast_painter(MODEL)
+    painter = torch_painter(load_fast(MODEL), pick_device())
     metrics: dict[str, dict[str, float]] = {}
     with replacing_folder(VIDEOS) as folder:
         for name, job in settings.jobs.items():

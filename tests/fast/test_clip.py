@@ -8,7 +8,7 @@ from PIL import Image
 
 from pipeline.console import UserError
 from pipeline.fast.clip import FastClip
-from pipeline.fast.painter import FastPainter
+from pipeline.fast.painter import FastPainter, torch_painter
 from pipeline.motion import Frame
 from pipeline.video import probe, read_frames, read_times
 from tests.clips import make_clip, sound_packets
@@ -27,7 +27,7 @@ def clip(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def painter() -> FastPainter:
-    return FastPainter(tiny_network(), torch.device("cpu"))
+    return torch_painter(tiny_network(), torch.device("cpu"))
 
 
 def work(clip: Path, **values: object) -> FastClip:

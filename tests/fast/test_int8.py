@@ -1,55 +1,62 @@
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 
-from pipeline.fast.exported import write_float, write_int8
-from pipeline.fast.files import load_fast, save_fast
-from pipeline.fast.int8 import Int8Painter, load_quickest_painter
-from pipeline.fast.network import FastNetwork, relax
-from pipeline.fast.painter import FastPainter
+from pipeline.fast.files import load_fast
+from pipeline.fast.int8 import Int8Network
+from pipeline.fast.painter import FastPainter, torch_painter
 from pipeline.installed import FAST_PRETRAINED
 from pipeline.motion import Frame
-from tests.fast.test_network import tiny_network
 from tests.pictures import textured
 
-NAME = FAST_PRETRAINED.name
+FRAME = np.tile(textured(0), (2, 2, 1))
+
+
+@pytest.fixture(scope="module")
+def float32() -> FastPainter:
+    return torch_painter(load_fast(FAST_PRETRAINED), torch.device("cpu"))
+
+
+def int8(names: tuple[str, ...], at_once: int = 1) -> FastPainter:
+    return FastPainter(names, Int8Network(FAST_PRETRAINED.with_name("fast-int8.onnx"), at_once).fold)
 
 
 def psnr_db(one: Frame, other: Frame) -> float:
     return float(10 * np.log10(255**2 / max(1e-6, np.square(one.astype(float) - other).mean())))
 
 
-def write(folder: Path, network: FastNetwork) -> Path:
-    """A network, and its 8 bits beside it."""
-    save_fast(folder / NAME, network)
-    write_float(folder / "float.onnx", load_fast(folder / NAME))
-    write_int8(folder / "fast-int8.onnx", folder / "float.onnx", torch.rand(2, 3, 64, 64))
-    return folder / NAME
-
-
-def test_without_openvino_torch_paints(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.fast.int8.find_spec", lambda _: None)
-    assert type(load_quickest_painter(FAST_PRETRAINED)) is FastPainter
-
-
-def test_the_8_bits_of_an_earlier_network_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.fast.int8.find_spec", lambda _: True)
-    monkeypatch.setattr("pipeline.fast.int8.compile_for", None)  # nothing is compiled before it paints
-    path = write(tmp_path, relax(tiny_network()))
-    assert isinstance(load_quickest_painter(path), Int8Painter)
-    save_fast(path, relax(tiny_network(seed=1)))
-    assert type(load_quickest_painter(path)) is FastPainter
-
-
-def test_the_installed_network_paints_in_8_bits_much_as_it_does_in_float() -> None:
-    pytest.importorskip("openvino", reason="needs OpenVINO: pip install '.[int8]'")
-    frame = np.tile(textured(0), (2, 2, 1))
-    int8, float32 = load_quickest_painter(FAST_PRETRAINED), FastPainter(load_fast(FAST_PRETRAINED), torch.device("cpu"))
-    assert isinstance(int8, Int8Painter)
-    for name in int8.names:
-        for painter in (int8, float32):
+def test_every_style_is_painted_much_as_in_float(float32: FastPainter) -> None:
+    reduced = int8(float32.names)
+    for name in float32.names:
+        for painter in (reduced, float32):
             painter.mix({name: 1.0}, 0.9)
-        assert psnr_db(int8.paint(frame), float32.paint(frame)) > 30
-        assert int8.paint(frame[:50, :70]).shape == (50, 70, 3)  # sizes change, as those of streams do
+        assert psnr_db(reduced.paint(FRAME), float32.paint(FRAME)) > 30
+
+
+def test_frames_of_any_size(float32: FastPainter) -> None:
+    painter = int8(float32.names)
+    for height, width in ((50, 70), (1, 1), (48, 64)):
+        frame = np.ascontiguousarray(FRAME[:height, :width])
+        painted = painter.paint(frame)
+        assert painted.shape == frame.shape
+        assert painted.dtype == np.uint8
+    read_only = FRAME[::-1]
+    read_only.setflags(write=False)
+    assert np.array_equal(painter.paint(read_only), painter.paint(read_only.copy()))
+
+
+def test_threads_paint_in_a_mixture_of_their_own(float32: FastPainter) -> None:
+    alone, shared = int8(float32.names), int8(float32.names, at_once=2)
+    mixtures, expected = [], []
+    for name in float32.names:
+        alone.mix({name: 1.0})
+        expected.append(alone.paint(FRAME))
+        shared.mix({name: 1.0})
+        mixtures.append(shared.mixture)
+    with ThreadPoolExecutor(2) as threads:
+        for painted, wanted in zip(
+            threads.map(lambda each: shared.paint(FRAME, each), mixtures), expected, strict=True
+        ):
+            assert np.array_equal(painted, wanted)

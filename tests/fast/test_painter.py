@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -7,9 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.console import UserError
-from pipeline.fast.files import save_fast
-from pipeline.fast.network import relax
-from pipeline.fast.painter import FastPainter, load_fast_painter
+from pipeline.fast.painter import FastPainter, torch_painter
 from pipeline.motion import Frame
 from tests.fast.test_folded import noise, reference
 from tests.fast.test_network import tiny_network
@@ -22,7 +18,7 @@ def frame(height: int = 24, width: int = 32) -> Frame:
 
 
 def painter() -> FastPainter:
-    return FastPainter(tiny_network(), CPU)
+    return torch_painter(tiny_network(), CPU)
 
 
 def largest_difference(one: Frame, two: Frame) -> int:
@@ -84,10 +80,3 @@ def test_frame_that_is_not_contiguous_or_read_only() -> None:
     turned = np.ascontiguousarray(frame()[::-1])[::-1]
     for each in (read_only, turned):
         assert np.array_equal(painter().paint(each), painter().paint(frame()))
-
-
-def test_loaded_painter(tmp_path: Path) -> None:
-    save_fast(tmp_path / "fast.safetensors", relax(tiny_network()))
-    loaded = load_fast_painter(tmp_path / "fast.safetensors")
-    assert loaded.names == ("a", "b")
-    assert largest_difference(loaded.paint(frame()), painter().paint(frame())) <= 12

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from pipeline.fast.network import FastNetwork, Widths, constrain, relax
-from pipeline.fast.painter import FastPainter
+from pipeline.fast.painter import torch_painter
 from pipeline.live.page import Page
 from pipeline.live.painting import Mix, paint_stream
 from pipeline.live.reader import Reader
@@ -36,7 +36,7 @@ def page(tmp_path: Path) -> Iterator[Page]:
         frames.append(frame)
     clip = make_clip(tmp_path / "clip.mp4", frames)
     network = relax(constrain(FastNetwork(Widths(fine=4, coarse=6, blocks=1), ("dots", "great-waves"))))
-    painter, previewer = (FastPainter(network, torch.device("cpu")) for _ in range(2))
+    painter, previewer = (torch_painter(network, torch.device("cpu")) for _ in range(2))
     mix, stop = Mix({"dots": 1.0}, 1.0), threading.Event()
     with (
         Page("127.0.0.1", 0, "clip.mp4", previewer, mix) as page,

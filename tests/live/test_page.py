@@ -14,7 +14,7 @@ from PIL import Image
 
 from pipeline.console import UserError
 from pipeline.fast.network import FastNetwork, Widths, constrain, relax
-from pipeline.fast.painter import FastPainter
+from pipeline.fast.painter import torch_painter
 from pipeline.live import page as module
 from pipeline.live.page import Page
 from pipeline.live.painting import Mix
@@ -26,7 +26,7 @@ MIX = Mix({"dots": 1.0}, 1.0)
 
 def opened(host: str = "127.0.0.1", port: int = 0) -> Page:
     network = relax(constrain(FastNetwork(Widths(fine=4, coarse=6, blocks=1), STYLES)))
-    return Page(host, port, "camera:0", FastPainter(network, torch.device("cpu")), MIX)
+    return Page(host, port, "camera:0", torch_painter(network, torch.device("cpu")), MIX)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.fast.network import FastNetwork, Widths, constrain, relax
-from pipeline.fast.painter import FastPainter
+from pipeline.fast.painter import FastPainter, torch_painter
 from pipeline.live.meter import Meter
 from pipeline.live.painting import Mix, _size, paint_stream
 from pipeline.live.reader import Arrival
@@ -33,7 +33,7 @@ class Kept:
 @pytest.fixture
 def fast() -> FastPainter:
     network = relax(constrain(FastNetwork(Widths(fine=4, coarse=6, blocks=1), ("dots", "waves"))))
-    return FastPainter(network, torch.device("cpu"))
+    return torch_painter(network, torch.device("cpu"))
 
 
 MIX = Mix({"dots": 1.0}, 0.0)

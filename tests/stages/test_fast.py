@@ -11,7 +11,7 @@ from pipeline.console import UserError
 from pipeline.fast.clip import FastClip
 from pipeline.fast.files import load_fast, save_fast
 from pipeline.fast.network import relax
-from pipeline.fast.painter import FastPainter
+from pipeline.fast.painter import FastPainter, torch_painter
 from pipeline.stages.fast import METRICS, MODEL, VIDEOS, main
 from pipeline.video import probe, read_frames, read_times
 from tests.clips import make_clip, sound_packets
@@ -45,7 +45,7 @@ def set_jobs(strength: float = 1, **jobs: dict[str, object]) -> None:
 
 def nearest(name: str, index: int, mixtures: list[tuple[dict[str, float], float]]) -> int:
     """Which of the mixtures, each with its strength, a frame of a job's video was painted in."""
-    painter = FastPainter(load_fast(MODEL), torch.device("cpu"))
+    painter = torch_painter(load_fast(MODEL), torch.device("cpu"))
     original, frame = (list(read_frames(path))[index] for path in (Path("data/clips/pan.mp4"), VIDEOS / f"{name}.mp4"))
     distances = []
     for weights, strength in mixtures:
