@@ -1,14 +1,14 @@
 """Steps of a stream that work at the same time, each in a thread."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
 
 
-def ahead(items: Iterator[Item], most: int) -> Iterator[Item]:
+def ahead(items: Iterator[Item], most: int) -> Generator[Item, None, None]:
     """The same, made in a thread, at ``most`` so many before they are used. None of them is ``None``."""
     with ThreadPoolExecutor(max_workers=1) as thread:
         coming = deque(thread.submit(next, items, None) for _ in range(most))

@@ -31,7 +31,7 @@ def test_no_more_are_made_than_may_wait() -> None:
     coming = ahead(items(), 3)
     assert next(coming) == 0
     assert third.wait(10)  # made in the thread, without being asked for
-    coming.close()  # type: ignore[attr-defined]
+    coming.close()
     assert made == [0, 1, 2, 3]
     assert threading.active_count() == threads
 

@@ -1,7 +1,7 @@
 """Frames that arrive, painted and delivered one after another."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,6 +16,7 @@ from pipeline.fast.painter import FastPainter
 from pipeline.live.meter import Meter
 from pipeline.live.reader import Arrival
 from pipeline.motion import Frame
+from pipeline.overlap import ahead
 from pipeline.rectify import to_rgb, upright_size
 
 WIDTH_PX = 640
@@ -51,13 +52,19 @@ def paint_stream(
     output: Output,
     stop: threading.Event,
 ) -> Meter:
-    """Paint what arrives in the ``mix`` of the moment, until there is no more or ``stop`` is set."""
-    reformatter, meter = VideoReformatter(), Meter()
-    applied: Mix | None = None
-    with closing(progress(total=None, unit="frame", description="paint")) as bar:
+    """Paint what arrives in the ``mix`` of the moment, until there is no more or ``stop`` is set.
+
+    A frame is painted while the one before it is delivered. ``None`` is among the ``arrivals`` where none comes for a
+    while, so that the end is noticed.
+    """
+    meter, ended = Meter(), threading.Event()
+
+    def painted() -> Iterator[tuple[Frame, Frame, Arrival]]:
+        reformatter = VideoReformatter()
+        applied: Mix | None = None
         for arrival in arrivals:
-            if stop.is_set():
-                break
+            if stop.is_set() or ended.is_set():
+                return
             if arrival is None or not output.wanted:
                 continue
             if (chosen := mix()) is not applied:
@@ -67,9 +74,19 @@ def paint_stream(
                 pixels = to_rgb(arrival.frame, _size(arrival.frame, arrival.pixel_aspect, width_px), reformatter)
             except (av.FFmpegError, ValueError):  # a layout that cannot be converted
                 continue
-            output.deliver(painter.paint(pixels), pixels, arrival)
-            meter.add(arrival.arrived_s)
-            bar.update()
+            yield painter.paint(pixels), pixels, arrival
+
+    with (
+        closing(progress(total=None, unit="frame", description="paint")) as bar,
+        closing(ahead(painted(), 1)) as frames,
+    ):
+        try:
+            for frame, original, arrival in frames:
+                output.deliver(frame, original, arrival)
+                meter.add(arrival.arrived_s)
+                bar.update()
+        finally:
+            ended.set()  # before the thread of the painting is waited for
     return meter
 
 

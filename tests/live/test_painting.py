@@ -1,5 +1,6 @@
 import threading
 import time
+from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.console import UserError
 from pipeline.fast.network import FastNetwork, Widths, constrain, relax
 from pipeline.fast.painter import FastPainter, torch_painter
 from pipeline.live.meter import Meter
@@ -74,6 +76,36 @@ def test_nothing_is_painted_while_nobody_looks_and_nothing_after_the_end(fast: F
     assert paint_stream(arrivals(), fast, lambda: MIX, None, kept, stop).count == 1
     stop.set()
     assert paint_stream(arrivals(), fast, lambda: MIX, None, kept, stop).count == 0
+
+
+def test_a_frame_is_painted_while_the_one_before_it_is_delivered(fast: FastPainter) -> None:
+    painted = threading.Event()
+
+    def arrivals() -> Iterator[Arrival]:
+        yield arrival(plain(1))
+        painted.set()
+        yield arrival(plain(2))
+
+    class Slow(Kept):
+        def deliver(self, *_: object) -> None:
+            assert painted.wait(10)
+
+    assert paint_stream(arrivals(), fast, lambda: MIX, None, Slow(), threading.Event()).count == 2
+
+
+def test_an_output_that_fails_ends_the_painting_of_a_silent_source(fast: FastPainter) -> None:
+    def arrivals() -> Iterator[Arrival | None]:
+        yield arrival(plain(1))
+        while True:
+            time.sleep(0.01)
+            yield None
+
+    class Full(Kept):
+        def deliver(self, *_: object) -> None:
+            raise UserError("the disk is full")
+
+    with pytest.raises(UserError, match="the disk is full"):
+        paint_stream(arrivals(), fast, lambda: MIX, None, Full(), threading.Event())
 
 
 @given(st.integers(1, 16_384), st.integers(1, 16_384), st.none() | st.integers(64, 4096), st.integers(1, 4))
