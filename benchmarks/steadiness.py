@@ -3,8 +3,10 @@
     python -m benchmarks.steadiness --clip clip.mp4 --untemporal untemporal.safetensors --network fast.safetensors
 
 Smoothed is an exponential average of 0.8 along the optical flow, where that can be relied on: no training, but flow for
-every frame. Prints for each style whose picture is in ``--styles``, and on average over them, the short-term warping
-error, sharpness and the style loss of plain VGG16, each as a share of what the network without temporal loss gets.
+every frame. Unpainted is the clip itself, at 0.9 of the sharpness of the first: a camera's noise and the flow's errors
+alone, and so about as steady as what is painted frame by frame can be without being blurred. Prints for each style
+whose picture is in ``--styles``, and on average over them, the short-term warping error, sharpness and the style loss
+of plain VGG16, each as a share of what the network without temporal loss gets.
 """
 
 import argparse
@@ -12,9 +14,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import NDArray  # type: ignore[import-untyped]
+from scipy.optimize import brentq
 
 from benchmarks.protocol import WEIGHTS
 from pipeline.device import pick_device
@@ -29,14 +33,17 @@ from pipeline.tensors import to_pixels, to_tensor
 from pipeline.video import parse_frames, read_frames
 
 SMOOTHING = 0.8
-KINDS = ("untemporal", "smoothed", "network")
+LEAST_SHARPNESS = 0.9
+MOST_SHARPENED = 8.0
+"""Times the detail of a clip that may be added to it, far more than any painting has."""
+KINDS = ("untemporal", "smoothed", "unpainted", "network")
 FIGURES = ("warping error", "sharpness", "style loss")
 JUDGED_INTERVAL = 4
 """Frames from one whose style is judged to the next: it changes little between them."""
 
 
 def main() -> None:
-    """Compare the three."""
+    """Compare the four."""
     params = default_params()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clip", type=Path, default=Path("data/clips/street.mp4"), help="a video")
@@ -68,12 +75,29 @@ def main() -> None:
 
 def paint(
     frames: list[Frame], untemporal: FastPainter, network: FastPainter, style: str, flow: Flow
-) -> tuple[list[Frame], list[Frame], list[Frame]]:
-    """The frames as the three kinds paint them."""
+) -> tuple[list[Frame], ...]:
+    """The frames as each of ``KINDS`` shows them."""
     for painter in (untemporal, network):
         painter.mix({style: 1.0})
     alone = [untemporal.paint(frame) for frame in frames]
-    return alone, list(smooth(frames, alone, flow)), [network.paint(frame) for frame in frames]
+    unpainted = sharpen(frames, LEAST_SHARPNESS * mean_sharpness(alone))
+    return alone, list(smooth(frames, alone, flow)), unpainted, [network.paint(frame) for frame in frames]
+
+
+def sharpen(frames: list[Frame], wanted: float) -> list[Frame]:
+    """The frames with as much of their own detail added, or taken away, as makes them as sharp as ``wanted``."""
+
+    def with_detail(gain: float) -> list[Frame]:
+        blurred = [cv2.GaussianBlur(frame, (0, 0), 1) for frame in frames]
+        pairs = zip(frames, blurred, strict=True)
+        return [np.asarray(cv2.addWeighted(frame, 1 + gain, soft, -gain, 0), np.uint8) for frame, soft in pairs]
+
+    return with_detail(brentq(lambda gain: mean_sharpness(with_detail(gain)) - wanted, -1, MOST_SHARPENED, xtol=0.01))
+
+
+def mean_sharpness(frames: list[Frame]) -> float:
+    """Of a clip; see :func:`pipeline.steadiness.sharpness`."""
+    return float(np.mean([sharpness(frame) for frame in frames]))
 
 
 def smooth(frames: list[Frame], painted: list[Frame], flow: Flow) -> Iterator[Frame]:
@@ -98,9 +122,9 @@ def measure(frames: list[Frame], painted: Mapping[str, list[Frame]], painter: Pa
         for i in range(0, len(frames), JUDGED_INTERVAL)
         for taps in [painter.content_taps(to_tensor(frames[i]))]
     ]
-    sharp = [[sharpness(frame) for frame in each] for each in painted.values()]
+    sharp = [mean_sharpness(each) for each in painted.values()]
     means: NDArray[np.float64] = np.stack(
-        (np.mean(np.array(errors, float), 0), np.mean(sharp, 1), np.mean(losses, 0)), axis=1
+        (np.mean(np.array(errors, float), 0), np.array(sharp), np.mean(losses, 0)), axis=1
     )
     return means
 
