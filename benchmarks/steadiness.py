@@ -17,8 +17,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray  # type: ignore[import-untyped]
-from scipy.optimize import brentq
+from numpy.typing import NDArray
+from scipy.optimize import brentq  # type: ignore[import-untyped]
 
 from benchmarks.protocol import WEIGHTS
 from pipeline.device import pick_device
