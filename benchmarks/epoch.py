@@ -31,6 +31,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from benchmarks.features import write_picture
+from benchmarks.jobs import WEIGHTS
 from benchmarks.step import timed
 from pipeline.augmentation import make_view
 from pipeline.caching import cache_features, open_features
@@ -43,7 +44,6 @@ from pipeline.tensors import to_unit_range
 from pipeline.trunk import Row
 from pipeline.vgg import VGG16, load_network
 
-WEIGHTS = Path("data/weights/vgg16.safetensors")
 EPOCHS = 2
 ROUNDS = 3
 VALIDATION_SHARE = 0.2

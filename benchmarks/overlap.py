@@ -6,47 +6,25 @@ Paints the same frames twice in one run: from frames and flow that are there alr
 finished frames, and as ``paint video`` does, from a file to a file. Prints both times and their ratio.
 """
 
-import argparse
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from benchmarks.protocol import WEIGHTS
+from benchmarks.jobs import job_parser, parsed_job
 from pipeline.cli import CRF
 from pipeline.encoding import write_video
 from pipeline.motion import Field, Frame, live_motion
 from pipeline.painting.clip import paint_clip
 from pipeline.painting.work import Work
-from pipeline.params import default_params
-from pipeline.video import parse_frames, probe
+from pipeline.video import probe
 
 
 def main() -> None:
     """Compare the two."""
-    params = default_params()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clip", type=Path, default=Path("data/clips/street.mp4"), help="a video")
-    parser.add_argument("--style", type=Path, default=Path("data/styles/expressionist.png"), help="a picture")
-    parser.add_argument("--frames", default="0:12", help="first and end frame, without a cut between them")
-    parser.add_argument("--width", type=int, default=256, help="of the frames, in pixels")
-    arguments = parser.parse_args()
-    chosen = parse_frames(arguments.frames)
-    work = Work(
-        clip=arguments.clip,
-        count=chosen.stop - chosen.start,
-        styles=(arguments.style,),
-        mixtures=((1.0,), (1.0,)),
-        # Each frame takes all its steps, so that both runs take as many.
-        settings=replace(params.stylize, jobs={}, stop_relative_change=0.0),
-        flow=params.flow,
-        weights=WEIGHTS,
-        model=None,
-        begin=chosen.start,
-        width_px=arguments.width,
-    )
+    # Each frame takes all its steps, so that both runs take as many.
+    work = parsed_job(job_parser(__doc__, "0:12").parse_args(), stop_relative_change=0.0)
     height, width = work.painter.size
     print(f"{work.count} frames of {width} x {height} pixels, {torch.get_num_threads()} threads", flush=True)
     frames = list(work.read())

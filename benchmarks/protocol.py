@@ -11,7 +11,6 @@ of each frame, and the ratio of those of all frames. Optical flow, reading the w
 like count for neither.
 """
 
-import argparse
 import copy
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.budgets import budgets
+from benchmarks.jobs import WEIGHTS, job_parser
 from pipeline.device import pick_device
 from pipeline.images import load_rgb
 from pipeline.motion import live_motion, warp
@@ -34,7 +34,6 @@ from pipeline.tensors import to_tensor
 from pipeline.vgg import load_network
 from pipeline.video import parse_frames, read_frames
 
-WEIGHTS = Path("data/weights/vgg16.safetensors")
 FIRST_ITERATIONS, NEXT_ITERATIONS = 2000, 1000
 HISTORY = 100
 RELATIVE_CHANGE, WINDOW = 1e-4, 50
@@ -59,12 +58,7 @@ class Outcome:
 def main() -> None:
     """Compare the two."""
     params = default_params()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clip", type=Path, default=Path("data/clips/street.mp4"), help="a video")
-    parser.add_argument("--style", type=Path, default=Path("data/styles/expressionist.png"), help="a picture")
-    parser.add_argument("--frames", default="0:3", help="first and end frame, without a cut between them")
-    parser.add_argument("--width", type=int, default=256, help="of the frames, in pixels")
-    arguments = parser.parse_args()
+    arguments = job_parser(__doc__, "0:3").parse_args()
     steps = list(read_steps(arguments.clip, arguments.frames, arguments.width, params.flow))
     first, style, device = to_tensor(steps[0].frame), to_tensor(load_rgb(arguments.style)), pick_device()
     precise = load_network(WEIGHTS).to(memory_format=torch.channels_last).to(device)

@@ -8,7 +8,6 @@ share of that of the frames on their own, and the seconds a frame. ``--sheet`` s
 ghosts behind what moves, drift to grey and creeping borders are for the eye.
 """
 
-import argparse
 import tempfile
 import time
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.protocol import WEIGHTS
+from benchmarks.jobs import job_parser, parsed_job
 from pipeline.images import contact_sheet
 from pipeline.installed import find_model
 from pipeline.motion import Frame
@@ -27,7 +26,6 @@ from pipeline.painting.work import Work
 from pipeline.params import default_params
 from pipeline.steadiness import sharpness, warping_errors
 from pipeline.tensors import to_tensor
-from pipeline.video import parse_frames
 
 LONG_INTERVAL = 10
 FIGURES = ("short", "long", "sharpness", "style", "content")
@@ -37,29 +35,12 @@ SHOWN = 4
 
 def main() -> None:
     """Paint on its own and with each weight, and compare."""
-    params = default_params()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clip", type=Path, default=Path("data/clips/street.mp4"), help="a video or folder of frames")
-    parser.add_argument("--style", type=Path, default=Path("data/styles/expressionist.png"), help="a picture")
-    parser.add_argument("--frames", default="0:18", help="first and end frame, without a cut between them")
-    parser.add_argument("--width", type=int, default=256, help="of the frames, in pixels")
-    parser.add_argument("--temporal-weight", type=float, nargs="+", default=[params.stylize.temporal_weight])
+    parser = job_parser(__doc__, "0:18")
+    weight = default_params().stylize.temporal_weight
+    parser.add_argument("--temporal-weight", type=float, nargs="+", default=[weight])
     parser.add_argument("--sheet", type=Path, help="a picture to write")
     arguments = parser.parse_args()
-    chosen = parse_frames(arguments.frames)
-    alone = Work(
-        clip=arguments.clip,
-        count=chosen.stop - chosen.start,
-        styles=(arguments.style,),
-        mixtures=((1.0,), (1.0,)),
-        settings=replace(params.stylize, jobs={}),
-        flow=params.flow,
-        weights=WEIGHTS,
-        model=find_model(),
-        begin=chosen.start,
-        width_px=arguments.width,
-        steady=False,
-    )
+    alone = replace(parsed_job(arguments), model=find_model(), steady=False)
     frames = list(alone.read())
     height, width = frames[0].shape[:2]
     print(f"{len(frames)} frames of {width} x {height} pixels on {alone.painter.device}")
@@ -85,7 +66,7 @@ def main() -> None:
 
 def paint(work: Work, name: str) -> tuple[list[Frame], float]:
     """The painted frames, and the seconds that they took."""
-    work.painter  # noqa: B018, to be loaded outside the time
+    _ = work.painter  # loaded outside the time
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         painted = [frame for frame, _ in work.paint(Path(folder), name)]

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import brentq  # type: ignore[import-untyped]
 
-from benchmarks.protocol import WEIGHTS
+from benchmarks.jobs import WEIGHTS
 from pipeline.device import pick_device
 from pipeline.fast.files import load_fast
 from pipeline.fast.painter import FastPainter, torch_painter
