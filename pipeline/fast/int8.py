@@ -16,12 +16,14 @@ from torch import Tensor
 
 from pipeline.motion import Frame
 
+_COMPILING = threading.Lock()
+"""Of the process: two first passes at a time would wait for each other for ever, see :func:`_requests`."""
+
 
 class Int8Network:
     """Paints ``at_once`` frames at a time, each on as many cores as that leaves it."""
 
     def __init__(self, path: Path, at_once: int) -> None:
-        self._compiling = threading.Lock()
         self._requests = lru_cache(maxsize=1)(lambda height, width: _requests(path, at_once, height, width))
 
     def fold(self, weights: Tensor) -> Callable[[Frame], Frame]:
@@ -29,7 +31,7 @@ class Int8Network:
         shares = weights[None].numpy()
 
         def paint(frame: Frame) -> Frame:
-            with self._compiling:  # takes half a second for frames of a new size, once for all threads
+            with _COMPILING:  # takes half a second for frames of a new size, once for all threads
                 free = self._requests(*frame.shape[:2])
             request = free.get()
             try:
@@ -63,5 +65,10 @@ def _requests(path: Path, at_once: int, height: int, width: int) -> "SimpleQueue
     compiled = openvino.compile_model(graph.build(), "CPU", hints)
     free: SimpleQueue[Any] = SimpleQueue()
     for _ in range(at_once):
-        free.put(compiled.create_infer_request())
+        request = compiled.create_infer_request()
+        # The first pass sets up OpenVINO's binding to NumPy, in which a thread that holds the interpreter's lock may
+        # wait for one that waits for this lock.
+        request.get_tensor("image").data.fill(0)
+        request.infer()
+        free.put(request)
     return free

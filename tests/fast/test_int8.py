@@ -1,4 +1,8 @@
+import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from subprocess import run
 
 import numpy as np
 import pytest
@@ -9,9 +13,31 @@ from pipeline.fast.int8 import Int8Network
 from pipeline.fast.painter import FastPainter, torch_painter
 from pipeline.installed import FAST_PRETRAINED
 from pipeline.motion import Frame
+from tests.conftest import ROOT
 from tests.pictures import textured
 
 FRAME = np.tile(textured(0), (2, 2, 1))
+FIRST_FRAMES = """
+import faulthandler
+import sys
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from subprocess import run
+
+import numpy as np
+
+from pipeline.fast.runtime import load_fast_painter
+from pipeline.installed import FAST_PRETRAINED
+
+faulthandler.dump_traceback_later(30, exit=True)
+sys.setswitchinterval(1e-6)  # as often as it can, the interpreter's lock goes from thread to thread
+painter = load_fast_painter(FAST_PRETRAINED, at_once=2)
+with ThreadPoolExecutor(2) as threads:
+    list(threads.map(painter.paint, [np.zeros((96, 96, 3), np.uint8)] * 4))
+"""
+"""Half of the runs stand still where threads make the first passes together."""
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +86,11 @@ def test_threads_paint_in_a_mixture_of_their_own(float32: FastPainter) -> None:
             threads.map(lambda each: shared.paint(FRAME, each), mixtures), expected, strict=True
         ):
             assert np.array_equal(painted, wanted)
+
+
+def test_the_first_frames_of_a_process_may_come_at_the_same_time(tmp_path: Path) -> None:
+    script = tmp_path / "first.py"
+    script.write_text(FIRST_FRAMES)
+    for _ in range(2):
+        finished = run([sys.executable, script], env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=60)
+        assert finished.returncode == 0
