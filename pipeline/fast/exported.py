@@ -18,6 +18,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnxruntime.quantization import (
     CalibrationDataReader,
@@ -29,6 +30,7 @@ from onnxruntime.quantization import (
 from torch import Tensor
 from torch.export import Dim
 
+from pipeline.console import UserError
 from pipeline.fast.network import STRIDE_PX, FastNetwork
 from pipeline.files import replacing
 from pipeline.vgg import tensors_sha256
@@ -91,8 +93,12 @@ def write_int8(path: Path, exported: Path, photographs: Tensor) -> None:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The metadata of an exported network."""
-    return {entry.key: entry.value for entry in onnx.load(path, load_external_data=False).metadata_props}
+    """The metadata of an exported network. Raises :class:`UserError` for another file."""
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except DecodeError:
+        raise UserError(f"{path} is damaged, or no ONNX file; write it again, or delete it") from None
+    return {entry.key: entry.value for entry in model.metadata_props}
 
 
 def style_names(path: Path) -> list[str]:

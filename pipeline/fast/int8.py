@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from torch import Tensor
 
+from pipeline.console import UserError
 from pipeline.motion import Frame
 
 _COMPILING = threading.Lock()
@@ -53,8 +54,11 @@ def _requests(path: Path, at_once: int, height: int, width: int) -> "SimpleQueue
     from openvino import Layout, Type, opset13
     from openvino.preprocess import PrePostProcessor
 
-    graph = PrePostProcessor(openvino.Core().read_model(path))
-    image, painted = graph.input("image"), graph.output("painted")
+    try:
+        graph = PrePostProcessor(openvino.Core().read_model(path))
+        image, painted = graph.input("image"), graph.output("painted")
+    except RuntimeError:
+        raise UserError(f"{path} holds no network that paints; write it again, or delete it") from None
     image.tensor().set_element_type(Type.u8).set_layout(Layout("NHWC")).set_shape([1, height, width, 3])
     image.model().set_layout(Layout("NCHW"))
     image.preprocess().convert_element_type(Type.f32).scale(255.0)

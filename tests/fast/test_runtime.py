@@ -1,9 +1,11 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
+from pipeline.console import UserError
 from pipeline.fast.exported import write_float, write_int8
 from pipeline.fast.files import load_fast, save_fast
 from pipeline.fast.int8 import Int8Network
@@ -50,3 +52,16 @@ def test_without_8_bits_torch_paints(path: Path) -> None:
     assert not paints_in_8_bits(painter)
     assert painter.names == ("a", "b")
     assert not np.array_equal(painter.paint(frame), frame)
+
+
+def test_damaged_8_bits_are_named(path: Path) -> None:
+    int8 = path.with_name("fast-int8.onnx")
+    whole = int8.read_bytes()
+    int8.write_bytes(whole[:-1000])
+    with pytest.raises(UserError, match=r"fast-int8\.onnx is damaged"):
+        load_fast_painter(path)
+    model = onnx.load_from_string(whole)
+    del model.graph.node[5:]
+    int8.write_bytes(model.SerializeToString())
+    with pytest.raises(UserError, match=r"fast-int8\.onnx holds no network that paints"):
+        load_fast_painter(path).paint(textured(0))
