@@ -44,18 +44,28 @@ class Int8Network:
         return paint
 
 
+@lru_cache
+def _core() -> Any:
+    """One for the whole process, which no thread may end.
+
+    It gives the thread that first compiles a stack for signals, which would be gone, and the next signal deadly.
+    """
+    from openvino import Core  # which takes half a second to load
+
+    return Core()
+
+
 def _requests(path: Path, at_once: int, height: int, width: int) -> "SimpleQueue[Any]":
     """As many as the network can answer at a time: frames (1, height, width, 3) to (1, 3, height, width), all uint8.
 
     All that happens to a pixel is within the graph, but for the last change of order, which takes OpenVINO a
     millisecond. New requests for each frame would wait for each other.
     """
-    import openvino  # which takes half a second to load
     from openvino import Layout, Type, opset13
     from openvino.preprocess import PrePostProcessor
 
     try:
-        graph = PrePostProcessor(openvino.Core().read_model(path))
+        graph = PrePostProcessor(_core().read_model(path))
         image, painted = graph.input("image"), graph.output("painted")
     except RuntimeError:
         raise UserError(f"{path} holds no network that paints; write it again, or delete it") from None
@@ -66,7 +76,7 @@ def _requests(path: Path, at_once: int, height: int, width: int) -> "SimpleQueue
     painted.postprocess().custom(lambda x: opset13.round(opset13.multiply(x, levels), "half_to_even").output(0))
     painted.tensor().set_element_type(Type.u8)
     hints = {"PERFORMANCE_HINT": "LATENCY" if at_once == 1 else "THROUGHPUT", "NUM_STREAMS": at_once}
-    compiled = openvino.compile_model(graph.build(), "CPU", hints)
+    compiled = _core().compile_model(graph.build(), "CPU", hints)
     free: SimpleQueue[Any] = SimpleQueue()
     for _ in range(at_once):
         request = compiled.create_infer_request()
