@@ -55,7 +55,8 @@ def main() -> None:
 
     painter = FastPainter(quickest.names, timed_fold)
     info = probe(arguments.clip)
-    print(f"{info.width_px} x {info.height_px} pixels, {quickest.fold.__qualname__}, {arguments.threads} threads")
+    size, runtime = f"{info.width_px} x {info.height_px} pixels", quickest.fold.__qualname__
+    print(f"{size}, {runtime}, {arguments.threads} threads of torch")
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "painted.mp4"

@@ -9,8 +9,8 @@ from pipeline.console import UserError
 from pipeline.fast.exported import write_float, write_int8
 from pipeline.fast.files import load_fast, save_fast
 from pipeline.fast.int8 import Int8Network
-from pipeline.fast.network import FastNetwork, relax
-from pipeline.fast.painter import FastPainter
+from pipeline.fast.network import relax
+from pipeline.fast.painter import FastPainter, torch_painter
 from pipeline.fast.runtime import load_fast_painter
 from tests.fast.test_network import tiny_network
 from tests.pictures import textured
@@ -26,9 +26,8 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def save(path: Path, seed: int) -> FastNetwork:
+def save(path: Path, seed: int) -> None:
     save_fast(path, relax(tiny_network(seed=seed)))
-    return load_fast(path)
 
 
 def paints_in_8_bits(painter: FastPainter) -> bool:
@@ -51,7 +50,8 @@ def test_without_8_bits_torch_paints(path: Path) -> None:
     painter, frame = load_fast_painter(path), textured(0)
     assert not paints_in_8_bits(painter)
     assert painter.names == ("a", "b")
-    assert not np.array_equal(painter.paint(frame), frame)
+    expected = torch_painter(tiny_network(), torch.device("cpu")).paint(frame)
+    assert np.abs(painter.paint(frame).astype(int) - expected).max() <= 12
 
 
 def test_damaged_8_bits_are_named(path: Path) -> None:
